@@ -1,0 +1,40 @@
+"""The state of a training after each epoch, so that one that was cut off goes on from there, bit for bit."""
+
+from pathlib import Path
+
+import torch
+
+from equinorm import provenance
+from equinorm.data import Dataset
+from equinorm.experiments import Parameters
+from equinorm.files import atomically
+
+
+def identity(parameters: Parameters, dataset: Dataset) -> dict[str, str]:
+    """What a checkpoint must share with a training that goes on from it."""
+    return {
+        "parameters": parameters.model_dump_json(),
+        "data": dataset.fingerprint,
+        "code": provenance.code_digest(),
+    }
+
+
+def save(path: Path, identity: dict[str, str], state: dict) -> None:
+    """Write `state` to `path`, replacing what is there only once the new file is whole."""
+    with atomically(path) as temporary:
+        torch.save({"identity": identity, **state}, temporary)
+
+
+def load(path: Path, identity: dict[str, str]) -> dict | None:
+    """The state at `path`, or None where there is none, it cannot be read, or it belongs to another training."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file of any content: what torch.load raises is not one type
+        print(f"{path}: not a readable checkpoint ({type(error).__name__}); training starts anew")
+        return None
+    if state.get("identity") != identity:
+        print(f"{path}: is of other parameters, data or code; training starts anew")
+        return None
+    return state

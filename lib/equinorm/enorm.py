@@ -1,0 +1,192 @@
+"""Algorithm 1 of Stock et al. (2019), Equi-normalization of Neural Networks: one place, any training loop.
+
+Notation, as in the paper: W_k is the weight matrix of layer k, stored as PyTorch does, ``[out, in]``. For a pair of
+adjacent layers and hidden unit i between them, L_i = ||row i of W_k|| and R_i = ||column i of W_{k+1}||. One cycle
+goes through the pairs from the input to the output and rescales
+
+    d_i = sqrt(R_i / (c L_i)),   row i of W_k and bias i times d_i,   column i of W_{k+1} over d_i,
+
+each pair using the weights as the previous pair left them. A ReLU network without BatchNorm computes the same
+function afterwards. At the fixed point R_i = c L_i for every unit; with c = 1 it has the smallest norm of all
+networks that are the same up to such rescalings (Theorem 1).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equinorm import cpu_kernels
+
+
+@torch.no_grad()
+def equi_normalize_(
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None] | None = None,
+    *,
+    c: float = 1.2,
+    norm: float = 2,
+    cycles: int = 1,
+) -> list[Tensor]:
+    """Rescale the weights of a ReLU network in place by Algorithm 1.
+
+    Arguments:
+
+    - weights: at least two tensors ``[..., out, in]`` in network order, float32 or float64. Leading axes (say, runs)
+      hold independent networks.
+    - biases: one tensor ``[..., out]`` or None per layer. The last layer's bias is not touched: its units are the
+      network's outputs.
+    - c: how much larger each layer's norm shall be than the one before it (the paper's asymmetric scaling).
+    - norm: the p of the p-norms L and R.
+    - cycles: how many times to go through the pairs.
+
+    A unit whose row or column is all zero, or holds a value that is not finite, is left as it is.
+
+    Returns, for each hidden layer, the factors ``[..., out]`` (float64) its rows were multiplied by in all.
+
+    Raises ValueError where neighbouring layers do not fit, or an argument is out of range; TypeError for other dtypes.
+    """
+    biases = _checked_biases(weights, biases)
+    _check_numbers(c, norm, cycles)
+    totals = [torch.ones(w.shape[:-1], dtype=torch.float64, device=w.device) for w in weights[:-1]]
+    for _ in range(cycles):
+        for total, scale in zip(totals, _cycle(weights, biases, c, norm), strict=True):
+            total.mul_(scale)
+    return totals
+
+
+def _cycle(weights: Sequence[Tensor], biases: Sequence[Tensor | None], c: float, norm: float) -> list[Tensor]:
+    """One cycle; returns d_k ``[..., out]`` for each pair. Weights are read twice and written once (see below)."""
+    compiled = norm == 2 and all(w.device.type == "cpu" and w.is_contiguous() for w in weights)
+    scales: list[Tensor] = []
+    previous = torch.ones_like(weights[0][..., 0, :], dtype=torch.float64)
+    for left, right, bias in zip(weights, weights[1:], biases, strict=False):
+        if compiled:
+            previous = cpu_kernels.balance_pair(left, right, previous, c)
+        else:
+            previous = balance_pair(left, right, previous, c, norm)
+        if bias is not None:
+            bias.mul_(previous)
+        scales.append(previous)
+    if compiled:
+        cpu_kernels.divide_columns_(weights[-1], previous)
+    else:
+        weights[-1].div_(previous.unsqueeze(-2))
+    return scales
+
+
+def balance_pair(left: Tensor, right: Tensor, previous: Tensor, c: float, norm: float) -> Tensor:
+    """Finish `left` = W_k and return d_k ``[..., out]``, float64; `right` = W_{k+1} is only read.
+
+    What a cycle does to W_k is to divide its columns by d_{k-1} = `previous` and to multiply its rows by d_k. Both are
+    applied together here, once d_k is known, so that a weight is written once. The division of the columns of W_{k+1}
+    by d_k follows when that matrix is `left`. Norms are taken in float64: squares of 1e-30 and 1e30 stay in range.
+    """
+    after_previous = left.double() / previous.unsqueeze(-2)
+    left_norms = torch.linalg.vector_norm(after_previous, ord=norm, dim=-1)
+    right_norms = torch.linalg.vector_norm(right, ord=norm, dim=-2, dtype=torch.float64)
+    scale = (right_norms / (c * left_norms)).sqrt()
+    scale = torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
+    left.copy_(after_previous * scale.unsqueeze(-1))
+    return scale
+
+
+class ENorm:
+    """ENorm for a model whose ``nn.Linear`` layers follow each other, in two lines of any training loop.
+
+    ::
+
+        enorm = ENorm(model, c=1.2, optimizer=optimizer)   # once
+        optimizer.step(); enorm.step()                     # after every SGD step
+
+    Arguments:
+
+    - model: its ``nn.Linear`` modules, in the order of ``model.modules()``, are the layers; between them only
+      element-wise functions f with f(a x) = a f(x) for a > 0 (ReLU, dropout, ...) leave the function as it is.
+    - c, norm, cycles: see :func:`equi_normalize_`.
+    - optimizer: a ``torch.optim.SGD`` with momentum. A gradient scales as the inverse of its weight, so the momentum
+      buffers are divided where the weights are multiplied.
+
+    Raises ValueError for fewer than two linear layers, layers that do not fit, or another kind of optimizer.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        c: float = 1.2,
+        norm: float = 2,
+        cycles: int = 1,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        if optimizer is not None and not isinstance(optimizer, torch.optim.SGD):
+            raise ValueError(
+                f"optimizer is a {type(optimizer).__name__}; only the momentum buffers of torch.optim.SGD can be rescaled"
+            )
+        self.layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
+        _checked_biases(*self._parameters())
+        _check_numbers(c, norm, cycles)
+
+    def step(self) -> None:
+        """Rescale the model's weights, its biases, and the optimizer's momentum buffers, in place."""
+        weights, biases = self._parameters()
+        scales = equi_normalize_(weights, biases, c=self.c, norm=self.norm, cycles=self.cycles)
+        if self.optimizer is None:
+            return
+        for k, scale in enumerate(scales):
+            _scale_momentum_(self.optimizer, weights[k], scale.reciprocal().unsqueeze(-1))
+            _scale_momentum_(self.optimizer, weights[k + 1], scale.unsqueeze(-2))
+            if biases[k] is not None:
+                _scale_momentum_(self.optimizer, biases[k], scale.reciprocal())
+
+    def _parameters(self) -> tuple[list[Tensor], list[Tensor | None]]:
+        return [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+
+
+@torch.no_grad()
+def _scale_momentum_(optimizer: torch.optim.Optimizer, parameter: Tensor, factor: Tensor) -> None:
+    buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
+    if buffer is not None:
+        buffer.mul_(factor)
+
+
+def _checked_biases(
+    weights: Sequence[Tensor], biases: Sequence[Tensor | None] | None
+) -> Sequence[Tensor | None]:
+    """One bias or None per layer, after checking that all shapes and dtypes fit."""
+    if len(weights) < 2:
+        raise ValueError(f"{len(weights)} weight matrices given; ENorm balances pairs and needs at least 2")
+    for k, weight in enumerate(weights):
+        if weight.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"weights[{k}] is {weight.dtype}; allowed are torch.float32 and torch.float64")
+        if weight.dim() < 2:
+            raise ValueError(f"weights[{k}] has shape {tuple(weight.shape)}; needed is [..., out, in]")
+    for k, (left, right) in enumerate(zip(weights, weights[1:], strict=False)):
+        if left.shape[:-2] != right.shape[:-2] or left.shape[-2] != right.shape[-1]:
+            raise ValueError(
+                f"weights[{k}] with shape {tuple(left.shape)} and weights[{k + 1}] with shape {tuple(right.shape)} "
+                "are not adjacent layers: the out of the first must be the in of the second"
+            )
+    if biases is None:
+        return [None] * len(weights)
+    if len(biases) != len(weights):
+        raise ValueError(
+            f"{len(biases)} biases given for {len(weights)} weights; give one (or None) for each"
+        )
+    for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        if bias is not None and bias.shape != weight.shape[:-1]:
+            raise ValueError(
+                f"biases[{k}] has shape {tuple(bias.shape)}, weights[{k}] {tuple(weight.shape)}: "
+                f"needed is {tuple(weight.shape[:-1])}"
+            )
+    return biases
+
+
+def _check_numbers(c: float, norm: float, cycles: int) -> None:
+    if not (math.isfinite(c) and c > 0):
+        raise ValueError(f"c is {c!r}; allowed are finite numbers above 0")
+    if not (math.isfinite(norm) and norm > 0):
+        raise ValueError(f"norm is {norm!r}; allowed are finite numbers above 0")
+    if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:
+        raise ValueError(f"cycles is {cycles!r}; allowed are whole numbers from 1")

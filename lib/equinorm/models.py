@@ -1,0 +1,115 @@
+"""The fully connected network of the experiments, many runs at once.
+
+Activations are ``[runs, features, batch]``: a layer is then one product ``[out, in] @ [in, batch]`` per run, and
+BatchNorm sees ``runs * features`` channels without a copy.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from equinorm import randomness
+from equinorm.products import SGD, LinearSGD, multiply
+
+Initialization = Literal["he_uniform", "he_normal"]
+
+
+class FullyConnected(nn.Module):
+    """`inputs` -> width, then p layers width -> width, then width -> `classes`; ReLU after all but the last.
+
+    Arguments:
+
+    - p: number of intermediary layers, from 0; the network has p + 2 weight matrices.
+    - seeds: one run per seed. A run's initial weights depend on its seed and the layer sizes alone, so variants
+      with the same seed and p start from the same weights.
+    - batch_norm: BatchNorm after each linear layer but the last, before the ReLU (gamma = 1, beta = 0 at first).
+    - biases: a bias for each linear layer, 0 at first.
+    - initialization: He et al. (2015), variance 2 / in, drawn uniform (the 2019 report's code) or normal (the authors').
+
+    Weights are ``[runs, out, in]``, biases ``[runs, out]``, gamma and beta ``[runs, width]``, all float32.
+    """
+
+    def __init__(
+        self,
+        p: int,
+        seeds: Sequence[int],
+        *,
+        inputs: int = 3072,
+        width: int = 500,
+        classes: int = 10,
+        batch_norm: bool = False,
+        biases: bool = False,
+        initialization: Initialization = "he_uniform",
+    ) -> None:
+        super().__init__()
+        sizes = [inputs] + [width] * (p + 1) + [classes]
+        runs = len(seeds)
+        generators = [randomness.initialization(seed) for seed in seeds]
+        self.weights = nn.ParameterList(
+            torch.stack([_he(out, in_, initialization, generator) for generator in generators])
+            for in_, out in zip(sizes, sizes[1:], strict=False)
+        )
+        self.biases = nn.ParameterList(torch.zeros(runs, out) for out in sizes[1:] if biases)
+        hidden = sizes[1:-1] if batch_norm else []
+        self.batch_norms = nn.ModuleList(BatchNormOverRuns(runs, size) for size in hidden)
+
+    def forward(self, x: Tensor, sgd: SGD | None = None) -> Tensor:
+        """Logits ``[runs, classes, batch]`` of x ``[runs, inputs, batch]``.
+
+        With `sgd`, the backward pass makes the SGD step of the weight matrices (see `products`); the other
+        parameters, `small_parameters`, get their gradients as usual.
+        """
+        last = len(self.weights) - 1
+        for k, weight in enumerate(self.weights):
+            x = multiply(weight, x) if sgd is None else LinearSGD.apply(x, weight, sgd)
+            if self.biases:
+                x = x + self.biases[k].unsqueeze(-1)
+            if k < last:
+                if self.batch_norms:
+                    x = self.batch_norms[k](x)
+                x = x.relu_()
+        return x
+
+    def small_parameters(self) -> list[nn.Parameter]:
+        """All parameters but the weight matrices: biases, gamma and beta."""
+        return [*self.biases, *self.batch_norms.parameters()]
+
+    @torch.no_grad()
+    def keep_runs(self, indices: Sequence[int]) -> None:
+        """Drop all runs but those at `indices` of the runs axis."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            tensor.data = tensor.data[list(indices)].clone()
+            tensor.grad = None
+
+
+class BatchNormOverRuns(nn.Module):
+    """``nn.BatchNorm1d`` (momentum 0.1, eps 1e-5) for ``[runs, features, batch]``: every run has its own statistics."""
+
+    def __init__(self, runs: int, features: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(runs, features))
+        self.beta = nn.Parameter(torch.zeros(runs, features))
+        self.register_buffer("running_mean", torch.zeros(runs, features))
+        self.register_buffer("running_variance", torch.ones(runs, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = functional.batch_norm(
+            x.flatten(0, 1).unsqueeze(0),
+            self.running_mean.view(-1),
+            self.running_variance.view(-1),
+            self.gamma.flatten(),
+            self.beta.flatten(),
+            training=self.training,
+        )
+        return channels.view_as(x)
+
+
+def _he(out: int, in_: int, initialization: Initialization, generator: torch.Generator) -> Tensor:
+    """One matrix ``[out, in]`` of variance 2 / in."""
+    if initialization == "he_normal":
+        return torch.randn(out, in_, generator=generator) * (2 / in_) ** 0.5
+    bound = (6 / in_) ** 0.5
+    return torch.rand(out, in_, generator=generator) * (2 * bound) - bound

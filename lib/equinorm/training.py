@@ -1,0 +1,219 @@
+"""Algorithm 2 of Stock et al. (2019): SGD steps, each followed by a cycle of ENorm; all runs of one (variant, p) together.
+
+The protocol's numbers are in `experiments`. A run whose loss is no longer finite has diverged: it is recorded with its
+step, dropped from the batch of runs, and its siblings go on.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from equinorm import checkpoints, randomness
+from equinorm.data import Dataset, DeviceData
+from equinorm.enorm import equi_normalize_
+from equinorm.experiments import VARIANTS, Parameters
+from equinorm.models import FullyConnected
+from equinorm.products import SGD
+
+COLUMNS = (
+    "variant",
+    "p",
+    "seed",
+    "epoch",
+    "step",
+    "learning_rate",
+    "train_loss",
+    "test_loss",
+    "test_accuracy",
+    "weight_norm",
+    "diverged",
+)
+"""One row per run and epoch. train_loss: mean over the epoch's images of the loss at the step that used them.
+test_accuracy in [0, 1]. weight_norm: Euclidean norm of all weight matrices. step: SGD steps made so far; where diverged
+is true, the first step (from 1) whose loss was not finite, and the run has no later rows."""
+
+_EVALUATION_BATCH = (
+    1000  # activations of this many images stay in a CPU's cache; the result does not depend on it
+)
+
+
+@dataclass
+class History:
+    """What the runs did so far: `rows` as in COLUMNS, and the seconds each epoch took on this and earlier machines."""
+
+    rows: list[dict] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+
+
+def train(
+    parameters: Parameters,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[History], None] = lambda history: None,
+) -> tuple[History, FullyConnected]:
+    """Train all runs of `parameters`; returns their history and the model, which holds the runs that did not diverge.
+
+    With `checkpoint`, the state is kept there after every epoch, and training goes on from it where it is that of the
+    same parameters, data and code. `on_epoch` is called with the history after every epoch, and once before the first.
+    """
+    data = dataset.to(device)
+    model = initial_model(parameters)
+    seeds, history = list(parameters.seeds), History()
+    identity = checkpoints.identity(parameters, dataset)
+    saved = checkpoints.load(checkpoint, identity) if checkpoint else None
+    if saved is not None:
+        model.keep_runs([parameters.seeds.index(seed) for seed in saved["seeds"]])
+        model.load_state_dict(saved["model"])
+        seeds, history = saved["seeds"], History(saved["rows"], saved["epoch_seconds"])
+    model.to(device)
+    on_epoch(history)
+    for epoch in range(len(history.epoch_seconds) + 1, parameters.epochs + 1):
+        if not seeds:
+            break
+        start = time.perf_counter()
+        losses = train_epoch(model, data, parameters, seeds, epoch)
+        rows = _epoch_rows(model, data, parameters, seeds, epoch, losses)
+        finite = [k for k, row in enumerate(rows) if not row["diverged"]]
+        if len(finite) < len(seeds):
+            model.keep_runs(finite)
+            seeds = [seeds[k] for k in finite]
+        history.rows += rows
+        history.epoch_seconds.append(time.perf_counter() - start)
+        if checkpoint:
+            checkpoints.save(
+                checkpoint,
+                identity,
+                {
+                    "seeds": seeds,
+                    "rows": history.rows,
+                    "epoch_seconds": history.epoch_seconds,
+                    "model": model.state_dict(),
+                },
+            )
+        on_epoch(history)
+    return history, model
+
+
+def initial_model(parameters: Parameters) -> FullyConnected:
+    """The network of `parameters` before training, on the CPU."""
+    variant = VARIANTS[parameters.variant]
+    return FullyConnected(
+        parameters.p,
+        parameters.seeds,
+        batch_norm=variant.batch_norm,
+        biases=variant.biases,
+        initialization=parameters.initialization,
+    )
+
+
+def train_epoch(
+    model: FullyConnected, data: DeviceData, parameters: Parameters, seeds: list[int], epoch: int
+) -> Tensor:
+    """One epoch of all runs in `model`, whose seeds are `seeds`: the loss of every step, ``[runs, steps]``."""
+    model.train()
+    images = len(data.train_labels)
+    sgd = SGD(parameters.epoch_learning_rate(epoch), parameters.weight_decay)
+    orders = torch.stack([randomness.permutation(seed, epoch, images) for seed in seeds])
+    batches = orders.to(data.train_labels.device).split(parameters.batch_size, dim=1)
+    return torch.stack([train_step(model, data, batch, parameters, sgd) for batch in batches], dim=1)
+
+
+def train_step(
+    model: FullyConnected, data: DeviceData, batch: Tensor, parameters: Parameters, sgd: SGD
+) -> Tensor:
+    """Steps 3 to 6 of Algorithm 2 for the training images `batch` ``[runs, batch]``; returns the loss ``[runs]``."""
+    runs, size = batch.shape
+    chosen = batch.flatten()
+    images = data.normalise(data.train_images.index_select(0, chosen)).view(runs, size, -1)
+    labels = data.train_labels.index_select(0, chosen).view(runs, size)
+    logits = model(images.transpose(1, 2), sgd)
+    losses = functional.cross_entropy(logits, labels, reduction="none").mean(dim=1)
+    losses.sum().backward()  # the gradient of a sum over runs is each run's own
+    _step_small_parameters(model, sgd)
+    if VARIANTS[parameters.variant].enorm:
+        equi_normalize_(model.weights, model.biases or None, c=parameters.c, cycles=parameters.cycles)
+    return losses.detach()
+
+
+@torch.no_grad()
+def _step_small_parameters(model: FullyConnected, sgd: SGD) -> None:
+    """The SGD step of all that `LinearSGD` does not step itself."""
+    small = model.small_parameters()
+    if not small:
+        return
+    torch._foreach_mul_(small, sgd.shrinkage)
+    torch._foreach_add_(small, [parameter.grad for parameter in small], alpha=-sgd.learning_rate)
+    for parameter in small:
+        parameter.grad = None
+
+
+@torch.no_grad()
+def evaluate(
+    model: FullyConnected, images: Tensor, labels: Tensor, data: DeviceData
+) -> tuple[Tensor, Tensor]:
+    """Mean loss and accuracy on uint8 `images` ``[images, 3072]``, for each run: two tensors ``[runs]``, float64."""
+    model.eval()
+    runs = len(model.weights[0])
+    losses = torch.zeros(runs, dtype=torch.float64, device=labels.device)
+    correct = torch.zeros(runs, dtype=torch.int64, device=labels.device)
+    for some_images, some_labels in zip(
+        images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True
+    ):
+        x = data.normalise(some_images).t().expand(runs, -1, -1)
+        logits = model(x)
+        expected = some_labels.expand(runs, -1)
+        losses += functional.cross_entropy(logits, expected, reduction="none").sum(dim=1)
+        correct += (logits.argmax(dim=1) == expected).sum(dim=1)
+    return losses / len(labels), correct / len(labels)
+
+
+def _epoch_rows(
+    model: FullyConnected,
+    data: DeviceData,
+    parameters: Parameters,
+    seeds: list[int],
+    epoch: int,
+    losses: Tensor,
+) -> list[dict]:
+    """The rows of one epoch, one for each run of the model, given its losses ``[runs, steps]``."""
+    images, steps = len(data.train_labels), losses.shape[1]
+    sizes = torch.full((steps,), parameters.batch_size, dtype=torch.float64)
+    sizes[-1] = images - parameters.batch_size * (steps - 1)
+    test_losses, accuracies = evaluate(model, data.test_images, data.test_labels, data)
+    norms = sum(weight.detach().double().square().sum(dim=(1, 2)) for weight in model.weights).sqrt()
+    losses, test_losses, accuracies, norms = (t.cpu() for t in (losses, test_losses, accuracies, norms))
+    rows = []
+    for k, seed in enumerate(seeds):
+        bad = (~losses[k].isfinite()).nonzero()
+        # Where only the last step's update broke the weights, the evaluation is the first to see it.
+        first_bad = int(bad[0]) if len(bad) else (steps - 1 if not test_losses[k].isfinite() else None)
+        done = (epoch - 1) * steps
+        row = {
+            "variant": parameters.variant,
+            "p": parameters.p,
+            "seed": seed,
+            "epoch": epoch,
+            "step": done + (steps if first_bad is None else first_bad + 1),
+            "learning_rate": parameters.epoch_learning_rate(epoch),
+            "train_loss": None,
+            "test_loss": None,
+            "test_accuracy": None,
+            "weight_norm": None,
+            "diverged": first_bad is not None,
+        }
+        if first_bad is None:
+            row |= {
+                "train_loss": float(losses[k].double() @ sizes / images),
+                "test_loss": float(test_losses[k]),
+                "test_accuracy": float(accuracies[k]),
+                "weight_norm": float(norms[k]),
+            }
+        rows.append(row)
+    return rows
