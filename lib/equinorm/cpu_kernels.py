@@ -1,4 +1,4 @@
-"""One pair of ENorm on a CPU, compiled with numba: each weight is read twice and written once, while it is in the cache.
+"""One pair of ENorm on a CPU, compiled with numba: each weight is read twice and written once.
 
 PyTorch's column reductions and the number of small operations would make ENorm cost a tenth of a training step on a
 CPU (`benchmarks/`). The arithmetic is that of `enorm.balance_pair`; a test holds the two together. One thread is enough

@@ -94,7 +94,7 @@ def cifar10_root() -> Path:
 
 
 def load_cifar10(root: Path | None = None) -> Dataset:
-    """CIFAR-10 from `root` (default: `cifar10_root()`), downloaded there first where it is missing. Raises DataError."""
+    """CIFAR-10 from `root` (default: `cifar10_root()`), downloaded where it is missing. Raises DataError."""
     root = root or cifar10_root()
     binary = root / "cifar-10-batches-bin"
     if binary.is_dir():
@@ -164,21 +164,12 @@ def _read_binary_batch(path: Path) -> np.ndarray:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); put the CIFAR-10 binary file there"
-        ) from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); put the CIFAR-10 binary file there") from None
     if len(content) != _RECORD * _RECORDS:
-        raise DataError(
-            f"{path}: has {len(content):,} bytes instead of {_RECORD * _RECORDS:,}; fetch the file again"
-        )
+        raise DataError(f"{path}: has {len(content):,} bytes instead of {_RECORD * _RECORDS:,}; fetch the file again")
     records = np.frombuffer(content, np.uint8).reshape(_RECORDS, _RECORD)
-    if (
-        digest_of_exact_records(records, path.stem)
-        != json.loads(_CIFAR10_DIGESTS.read_text())["files"][path.stem]
-    ):
-        raise DataError(
-            f"{path}: its images are not those of CIFAR-10 (sha256 differs); fetch the file again"
-        )
+    if digest_of_exact_records(records, path.stem) != json.loads(_CIFAR10_DIGESTS.read_text())["files"][path.stem]:
+        raise DataError(f"{path}: its images are not those of CIFAR-10 (sha256 differs); fetch the file again")
     return records
 
 

@@ -13,6 +13,7 @@ networks that are the same up to such rescalings (Theorem 1).
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -121,7 +122,7 @@ class ENorm:
     ) -> None:
         if optimizer is not None and not isinstance(optimizer, torch.optim.SGD):
             raise ValueError(
-                f"optimizer is a {type(optimizer).__name__}; only the momentum buffers of torch.optim.SGD can be rescaled"
+                f"optimizer is a {type(optimizer).__name__}; only momentum buffers of torch.optim.SGD can be rescaled"
             )
         self.layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
         self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
@@ -151,9 +152,7 @@ def _scale_momentum_(optimizer: torch.optim.Optimizer, parameter: Tensor, factor
         buffer.mul_(factor)
 
 
-def _checked_biases(
-    weights: Sequence[Tensor], biases: Sequence[Tensor | None] | None
-) -> Sequence[Tensor | None]:
+def _checked_biases(weights: Sequence[Tensor], biases: Sequence[Tensor | None] | None) -> Sequence[Tensor | None]:
     """One bias or None per layer, after checking that all shapes and dtypes fit."""
     if len(weights) < 2:
         raise ValueError(f"{len(weights)} weight matrices given; ENorm balances pairs and needs at least 2")
@@ -162,7 +161,7 @@ def _checked_biases(
             raise TypeError(f"weights[{k}] is {weight.dtype}; allowed are torch.float32 and torch.float64")
         if weight.dim() < 2:
             raise ValueError(f"weights[{k}] has shape {tuple(weight.shape)}; needed is [..., out, in]")
-    for k, (left, right) in enumerate(zip(weights, weights[1:], strict=False)):
+    for k, (left, right) in enumerate(pairwise(weights)):
         if left.shape[:-2] != right.shape[:-2] or left.shape[-2] != right.shape[-1]:
             raise ValueError(
                 f"weights[{k}] with shape {tuple(left.shape)} and weights[{k + 1}] with shape {tuple(right.shape)} "
@@ -171,9 +170,7 @@ def _checked_biases(
     if biases is None:
         return [None] * len(weights)
     if len(biases) != len(weights):
-        raise ValueError(
-            f"{len(biases)} biases given for {len(weights)} weights; give one (or None) for each"
-        )
+        raise ValueError(f"{len(biases)} biases given for {len(weights)} weights; give one (or None) for each")
     for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         if bias is not None and bias.shape != weight.shape[:-1]:
             raise ValueError(

@@ -52,15 +52,13 @@ VARIANTS = {
 
 
 class Parameters(BaseModel):
-    """All that determines the runs of one (variant, p): the parameters of the notebooks. Defaults are the protocol's."""
+    """All that determines the runs of one (variant, p), a *cell* of the grid. Defaults are the protocol's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     variant: str
     p: Annotated[int, Field(ge=0, le=1000)]
-    seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, max_length=1000)
-    ] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, max_length=1000)] = (0,)
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
     learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None  # None: Table 1's
     batch_size: Annotated[int, Field(ge=1, le=50_000)] = 256

@@ -5,6 +5,7 @@ BatchNorm sees ``runs * features`` channels without a copy.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ class FullyConnected(nn.Module):
       with the same seed and p start from the same weights.
     - batch_norm: BatchNorm after each linear layer but the last, before the ReLU (gamma = 1, beta = 0 at first).
     - biases: a bias for each linear layer, 0 at first.
-    - initialization: He et al. (2015), variance 2 / in, drawn uniform (the 2019 report's code) or normal (the authors').
+    - initialization: He et al. (2015), variance 2 / in, uniform (the 2019 report's code) or normal (the authors').
 
     Weights are ``[runs, out, in]``, biases ``[runs, out]``, gamma and beta ``[runs, width]``, all float32.
     """
@@ -50,7 +51,7 @@ class FullyConnected(nn.Module):
         generators = [randomness.initialization(seed) for seed in seeds]
         self.weights = nn.ParameterList(
             torch.stack([_he(out, in_, initialization, generator) for generator in generators])
-            for in_, out in zip(sizes, sizes[1:], strict=False)
+            for in_, out in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.zeros(runs, out) for out in sizes[1:] if biases)
         hidden = sizes[1:-1] if batch_norm else []

@@ -58,7 +58,5 @@ class LinearSGD(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None, None]:  # noqa: ANN001
         x, weight = ctx.saved_tensors
         passed_on = multiply(weight.transpose(1, 2), gradient) if ctx.needs_input_grad[0] else None
-        add_product_(
-            weight, gradient, x.transpose(1, 2), beta=ctx.sgd.shrinkage, alpha=-ctx.sgd.learning_rate
-        )
+        add_product_(weight, gradient, x.transpose(1, 2), beta=ctx.sgd.shrinkage, alpha=-ctx.sgd.learning_rate)
         return passed_on, None, None

@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -34,6 +35,21 @@ def code_digest() -> str:
                 node.body = [statement for statement in node.body if not _is_text(statement)]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]
+
+
+def library_digest() -> str:
+    """sha256 of every file of this library, as it is, and of the summary notebook."""
+    digest = hashlib.sha256()
+    files = [path for path in _LIBRARY.rglob("*") if path.suffix in (".py", ".j2", ".json")]
+    for path in [*sorted(files), _LIBRARY.parents[1] / "notebooks" / "summary.ipynb"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def equivalent_code_digests() -> set[str]:
+    """The digests of all code that gives the numbers of today's: today's, and those in equivalent_code.json."""
+    earlier = json.loads((_LIBRARY / "equivalent_code.json").read_text())["equivalent"]
+    return {code_digest(), *earlier.get(code_digest(), {})}
 
 
 def versions() -> dict[str, str]:
@@ -70,12 +86,10 @@ def describe_device(device: torch.device) -> dict[str, str | int]:
 
 
 def git_commit() -> str:
-    """The commit of this checkout, with "+changes" where tracked files of lib/ differ from it; "unknown" outside git."""
+    """This checkout's commit, with "+changes" where tracked files of lib/ differ from it; "unknown" outside git."""
     try:
         commit = _git("rev-parse", "HEAD")
-        return commit + (
-            "+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", ".") else ""
-        )
+        return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

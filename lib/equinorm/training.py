@@ -1,4 +1,4 @@
-"""Algorithm 2 of Stock et al. (2019): SGD steps, each followed by a cycle of ENorm; all runs of one (variant, p) together.
+"""Algorithm 2 of Stock et al. (2019): SGD steps, each followed by a cycle of ENorm; all runs of a cell together.
 
 The protocol's numbers are in `experiments`. A run whose loss is no longer finite has diverged: it is recorded with its
 step, dropped from the batch of runs, and its siblings go on.
@@ -37,9 +37,7 @@ COLUMNS = (
 test_accuracy in [0, 1]. weight_norm: Euclidean norm of all weight matrices. step: SGD steps made so far; where diverged
 is true, the first step (from 1) whose loss was not finite, and the run has no later rows."""
 
-_EVALUATION_BATCH = (
-    1000  # activations of this many images stay in a CPU's cache; the result does not depend on it
-)
+_EVALUATION_BATCH = 1000  # activations of this many images stay in a CPU's cache; the result does not depend on it
 
 
 @dataclass
@@ -125,9 +123,7 @@ def train_epoch(
     return torch.stack([train_step(model, data, batch, parameters, sgd) for batch in batches], dim=1)
 
 
-def train_step(
-    model: FullyConnected, data: DeviceData, batch: Tensor, parameters: Parameters, sgd: SGD
-) -> Tensor:
+def train_step(model: FullyConnected, data: DeviceData, batch: Tensor, parameters: Parameters, sgd: SGD) -> Tensor:
     """Steps 3 to 6 of Algorithm 2 for the training images `batch` ``[runs, batch]``; returns the loss ``[runs]``."""
     runs, size = batch.shape
     chosen = batch.flatten()
@@ -155,17 +151,13 @@ def _step_small_parameters(model: FullyConnected, sgd: SGD) -> None:
 
 
 @torch.no_grad()
-def evaluate(
-    model: FullyConnected, images: Tensor, labels: Tensor, data: DeviceData
-) -> tuple[Tensor, Tensor]:
+def evaluate(model: FullyConnected, images: Tensor, labels: Tensor, data: DeviceData) -> tuple[Tensor, Tensor]:
     """Mean loss and accuracy on uint8 `images` ``[images, 3072]``, for each run: two tensors ``[runs]``, float64."""
     model.eval()
     runs = len(model.weights[0])
     losses = torch.zeros(runs, dtype=torch.float64, device=labels.device)
     correct = torch.zeros(runs, dtype=torch.int64, device=labels.device)
-    for some_images, some_labels in zip(
-        images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True
-    ):
+    for some_images, some_labels in zip(images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True):
         x = data.normalise(some_images).t().expand(runs, -1, -1)
         logits = model(x)
         expected = some_labels.expand(runs, -1)

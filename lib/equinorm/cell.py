@@ -1,0 +1,81 @@
+"""One cell of the grid, from its parameters to its files: what the variant notebooks call."""
+
+import json
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from equinorm import data, provenance, results
+from equinorm.experiments import VARIANTS, Parameters, check_parameters
+from equinorm.files import atomically
+from equinorm.results import CellFiles, Result
+from equinorm.training import History, train
+
+
+def run(*, outputs: str = "outputs/interactive", device: str = "auto", **parameters: object) -> Result:
+    """Train all runs of one (variant, p) and write their results under ``<outputs>/runs/<variant>/``.
+
+    - parameters: the fields of `experiments.Parameters`, by name
+    - device: "auto" (a CUDA GPU where there is one), "cpu", "cuda", "cuda:1", ...
+
+    A training that was cut off goes on from its last whole epoch. Raises ValueError or DataError, in one sentence.
+    """
+    checked = check_parameters(parameters)
+    torch_device = provenance.resolve_device(device)
+    dataset = data.load(checked.dataset)
+    files = CellFiles(Path(outputs) / "runs", checked.variant, checked.p)
+    title = f"{VARIANTS[checked.variant].title}, p = {checked.p}"
+    with tqdm(total=checked.epochs, unit="epoch", desc=title, mininterval=1, dynamic_ncols=True) as bar:
+
+        def report(history: History) -> None:
+            done = len(history.epoch_seconds)
+            bar.set_postfix_str(_describe(history), refresh=False)
+            bar.update(done - bar.n)
+            _write_progress(files.progress, checked, history)
+
+        history, _ = train(checked, dataset, torch_device, checkpoint=files.checkpoint, on_epoch=report)
+        if len(history.epoch_seconds) < checked.epochs:
+            bar.set_postfix_str(f"every run has diverged by epoch {len(history.epoch_seconds)}")
+    result = results.write(
+        files,
+        checked,
+        history,
+        {
+            "device": provenance.describe_device(torch_device),
+            "data": {
+                "name": dataset.name,
+                "description": dataset.description,
+                "fingerprint": dataset.fingerprint,
+                "canonical": dataset.canonical,
+            },
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    )
+    files.checkpoint.unlink(missing_ok=True)
+    files.progress.unlink(missing_ok=True)
+    return result
+
+
+def _describe(history: History) -> str:
+    """Loss and accuracy of the last epoch, a mean over its runs."""
+    last = [row for row in history.rows if row["epoch"] == len(history.epoch_seconds) and not row["diverged"]]
+    if not last:
+        return ""
+    loss = sum(row["train_loss"] for row in last) / len(last)
+    accuracy = sum(row["test_accuracy"] for row in last) / len(last)
+    return f"loss {loss:.3f}, test accuracy {accuracy:.1%}"
+
+
+def _write_progress(path: Path, parameters: Parameters, history: History) -> None:
+    """Tell whoever watches the grid (`workflow/run_all.py`) how far this cell is."""
+    with atomically(path) as temporary:
+        temporary.write_text(
+            json.dumps(
+                {
+                    "epoch": len(history.epoch_seconds),
+                    "epochs": parameters.epochs,
+                    "description": _describe(history),
+                }
+            )
+        )

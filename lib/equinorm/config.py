@@ -1,0 +1,81 @@
+"""Profiles: config/<name>.yaml says which cells a grid holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from equinorm.experiments import VARIANTS, Parameters, check_parameters, describe, unknown
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Profile(BaseModel):
+    """A grid: every variant at every depth.
+
+    - title: what it is, in a few words
+    - repeats: for each variant, how many runs; their seeds are 0, 1, ...
+    - depths: the numbers p of intermediary layers
+    - dataset, epochs, learning_rate: as in `experiments.Parameters`, the same for all cells
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str
+    title: str
+    dataset: str
+    epochs: int
+    learning_rate: float | None = None
+    depths: Annotated[list[int], Field(min_length=1)]
+    repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
+
+    def cells(self) -> list[Parameters]:
+        """The parameters of every cell, the cheap ones first. Raises ValueError."""
+        repeated = sorted({p for p in self.depths if self.depths.count(p) > 1})
+        if repeated:
+            raise ValueError(f"depths: holds {repeated[0]} more than once; allowed are different depths")
+        return [
+            check_parameters(
+                {
+                    "variant": variant,
+                    "p": p,
+                    "seeds": list(range(repeats)),
+                    "epochs": self.epochs,
+                    "learning_rate": self.learning_rate,
+                    "dataset": self.dataset,
+                }
+            )
+            for p in self.depths
+            for variant, repeats in self.repeats.items()
+        ]
+
+
+def load_profile(name: str, folder: Path | None = None) -> Profile:
+    """The profile `name`, all its cells checked. Raises ValueError, in one sentence for each fault."""
+    folder = folder or REPOSITORY / "config"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise ValueError(unknown("profile", name, sorted(known.stem for known in folder.glob("*.yaml"))))
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no keys; needed are {', '.join(Profile.model_fields)}")
+    try:
+        profile = Profile.model_validate({"name": name, **content})
+    except ValidationError as error:
+        raise ValueError(_prefixed(path, describe(error, Profile))) from None
+    for variant in profile.repeats:
+        if variant not in VARIANTS:
+            raise ValueError(_prefixed(path, unknown("variant", variant, VARIANTS)))
+    try:
+        profile.cells()
+    except ValueError as error:
+        raise ValueError(_prefixed(path, str(error))) from None
+    return profile
+
+
+def _prefixed(path: Path, message: str) -> str:
+    return "\n".join(f"{path.name}: {line}" for line in message.splitlines())

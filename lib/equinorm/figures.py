@@ -1,0 +1,137 @@
+"""The figures, drawn with seaborn: each takes a tidy table and returns a matplotlib figure."""
+
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from equinorm.experiments import VARIANTS
+from equinorm.statistics import interval_ends
+
+# Okabe and Ito's colours, which remain distinct for colour-blind readers; markers differ too, for print.
+COLOURS = {
+    "baseline": "#000000",
+    "batch_norm": "#0072B2",
+    "enorm": "#D55E00",
+    "enorm_batch_norm": "#009E73",
+    "baseline_bias": "#000000",
+    "enorm_bias": "#D55E00",
+}
+MARKERS = {
+    "baseline": "o",
+    "batch_norm": "s",
+    "enorm": "D",
+    "enorm_batch_norm": "^",
+    "baseline_bias": "o",
+    "enorm_bias": "D",
+}
+CHANCE = 0.1
+
+
+def use_style() -> None:
+    """Readable at the width of a page; SVGs with the same bytes each time they are drawn."""
+    sns.set_theme(context="notebook", style="whitegrid", font_scale=0.95)
+    plt.rcParams.update({"svg.hashsalt": "equinorm", "svg.fonttype": "none", "savefig.bbox": "tight"})
+
+
+def training_curves(frame: pd.DataFrame) -> Figure:
+    """Training loss and test accuracy over epochs of one cell, a line per seed; x where a run diverged."""
+    use_style()
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    panels = (("train_loss", "training loss"), ("test_accuracy", "test accuracy"))
+    for axis, (column, label) in zip(axes, panels, strict=True):
+        finite = frame[~frame["diverged"]]
+        seeds = sorted(frame["seed"].unique())
+        palette = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
+        sns.lineplot(
+            finite, x="epoch", y=column, hue="seed", hue_order=seeds, palette=palette, marker="o", ms=4, ax=axis,
+            legend=axis is axes[-1],
+        )  # fmt: skip
+        for seed, step, epoch in frame.loc[frame["diverged"], ["seed", "step", "epoch"]].itertuples(index=False):
+            axis.plot(epoch, 0.06, "X", transform=axis.get_xaxis_transform(), color=palette[seed], ms=10, clip_on=False)
+            axis.annotate(
+                f"seed {seed} diverged at step {step}", (epoch, 0.06), xycoords=axis.get_xaxis_transform(),
+                xytext=(8, 14 * (1 + seeds.index(seed)) - 18), textcoords="offset points", fontsize="small", va="center",
+            )  # fmt: skip
+        axis.set(xlabel="epoch", ylabel=label, xlim=(0, frame["epoch"].max() + 1))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    first = frame.iloc[0]
+    figure.suptitle(f"{VARIANTS[first['variant']].title}, p = {first['p']}")
+    return figure
+
+
+def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list[str]) -> Figure:
+    """Figures 2 and 3 of the 2019 report: final test accuracy over p, mean and 95 % interval over seeds.
+
+    - runs: one row per run, as `tables.final_runs` gives it
+    - status: one row per cell, as `tables.status` gives it; cells not run yet or with diverged runs are marked
+    """
+    use_style()
+    figure, axis = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    runs = runs[runs["variant"].isin(variants) & ~runs["diverged"]]
+    depths = sorted(status["p"].unique())
+    width = min((b - a for a, b in pairwise(depths)), default=2)
+    for k, variant in enumerate(variants):
+        shift = (k - (len(variants) - 1) / 2) * 0.1 * width  # so that error bars stand beside each other
+        own = runs[runs["variant"] == variant]
+        if len(own):
+            sns.lineplot(
+                x=own["p"] + shift, y=own["test_accuracy"], color=COLOURS[variant], marker=MARKERS[variant], ms=7,
+                errorbar=interval_ends, err_style="bars", err_kws={"capsize": 3}, ax=axis,
+            )  # fmt: skip
+        axis.plot([], [], color=COLOURS[variant], marker=MARKERS[variant], ms=7, mec="w", label=VARIANTS[variant].title)
+        cells = status[status["variant"] == variant]
+        _mark(axis, cells[cells["diverged"] > 0], shift, "X", 8, COLOURS[variant], k)
+        _mark(axis, cells[cells["status"] != "done"], shift, "$?$", 7, COLOURS[variant], k)
+    marks = {
+        "X": ("diverged (NaN) in at least one run", (status["diverged"] > 0) & status["variant"].isin(variants)),
+        "$?$": ("not run yet", (status["status"] != "done") & status["variant"].isin(variants)),
+    }
+    for marker, (label, present) in marks.items():
+        if present.any():
+            axis.plot([], [], marker, color="0.35", ms=8, label=label)
+    axis.set(xlabel="p (number of intermediary layers)", ylabel="test accuracy", xticks=depths)
+    axis.set_xlim(min(depths) - width / 2, max(depths) + width / 2)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    low, high = axis.get_ylim() if len(runs) else (0, 1)
+    axis.set_ylim(low - 0.06 * len(variants) * (high - low), high)  # room for the marks below the lines
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
+    return figure
+
+
+def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: list[str]) -> Figure | None:
+    """`column` over epochs, a panel for each depth, a line for each variant (mean over seeds, all seeds shaded)."""
+    use_style()
+    frame = frame[frame["variant"].isin(variants) & ~frame["diverged"]]
+    if frame.empty:
+        return None
+    grid = sns.relplot(
+        frame, x="epoch", y=column, hue="variant", hue_order=variants, palette=COLOURS, kind="line", col="p",
+        col_wrap=min(5, frame["p"].nunique()), height=2.3, aspect=1.05, errorbar=("pi", 100), lw=1.4,
+        marker="o" if frame["epoch"].max() < 10 else None,
+    )  # fmt: skip
+    for text in grid.legend.texts:
+        text.set_text(VARIANTS[text.get_text()].title)
+    grid.legend.set_title("")
+    sns.move_legend(grid, "upper center", bbox_to_anchor=(0.45, 0), ncols=len(variants), frameon=False)
+    grid.set_axis_labels("epoch", label)
+    grid.set_titles("p = {col_name}")
+    for axis in grid.axes.flat:
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if column == "test_accuracy":
+            axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return grid.figure
+
+
+def _mark(axis: Axes, cells: pd.DataFrame, shift: float, marker: str, size: float, colour: str, row: int) -> None:
+    """Mark `cells` near the lower edge of the plot, one row for each variant."""
+    if len(cells):
+        axis.plot(
+            cells["p"] + shift, [0.03 + 0.045 * row] * len(cells), marker, color=colour, ms=size,
+            transform=axis.get_xaxis_transform(),
+        )  # fmt: skip

@@ -1,0 +1,126 @@
+"""The tables behind the figures and the report, each a tidy data frame made from the results of a profile."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from equinorm import provenance, results, statistics
+from equinorm.config import Profile
+from equinorm.results import CellFiles, Result, ResultError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What there is of a profile: its usable results by (variant, p), and why each other cell has none."""
+
+    profile: Profile
+    results: dict[tuple[str, int], Result]
+    problems: dict[tuple[str, int], str]
+
+
+def collect(profile: Profile, outputs: Path) -> Grid:
+    """Read every cell of `profile` under `outputs`; a result that cannot be used counts as missing, with its reason."""
+    usable, problems = {}, {}
+    for parameters in profile.cells():
+        key = (parameters.variant, parameters.p)
+        try:
+            usable[key] = results.read_for(CellFiles(outputs / "runs", *key), parameters)
+        except ResultError as error:
+            problems[key] = str(error)
+    return Grid(profile, usable, problems)
+
+
+def epochs(grid: Grid) -> pd.DataFrame:
+    """All runs, one row per run and epoch: training.COLUMNS."""
+    frames = [result.frame for result in grid.results.values()]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(results.COLUMNS))
+
+
+def final_runs(grid: Grid) -> pd.DataFrame:
+    """One row per run: its last epoch."""
+    frames = [result.final() for result in grid.results.values()]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(results.COLUMNS))
+
+
+def status(grid: Grid) -> pd.DataFrame:
+    """One row per cell: variant, p, status (done / missing), runs, diverged (how many), reason (why missing)."""
+    rows = []
+    for parameters in grid.profile.cells():
+        key = (parameters.variant, parameters.p)
+        result = grid.results.get(key)
+        rows.append(
+            {
+                "variant": parameters.variant,
+                "p": parameters.p,
+                "status": "missing" if result is None else "done",
+                "runs": len(parameters.seeds),
+                "diverged": 0 if result is None else int(result.frame["diverged"].sum()),
+                "reason": grid.problems.get(key, ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def accuracy(grid: Grid) -> pd.DataFrame:
+    """One row per cell that has results: variant, p, learning_rate, n (runs that finished), mean and ci95 (half the
+    95 % interval, empty for n < 2) of their final test accuracy, best and worst, diverged (how many runs did)."""
+    rows = []
+    for (variant, p), result in grid.results.items():
+        final = result.final()
+        finished = final.loc[~final["diverged"], "test_accuracy"]
+        rows.append(
+            {
+                "variant": variant,
+                "p": p,
+                "learning_rate": result.metadata["initial_learning_rate"],
+                "n": len(finished),
+                "mean": finished.mean(),
+                "ci95": statistics.half_width(finished),
+                "worst": finished.min(),
+                "best": finished.max(),
+                "diverged": int(final["diverged"].sum()),
+            }
+        )
+    columns = ["variant", "p", "learning_rate", "n", "mean", "ci95", "worst", "best", "diverged"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cost(grid: Grid) -> pd.DataFrame:
+    """One row per cell that has results: runs, seconds (all of them, evaluation included), seconds_per_run, device,
+    threads, data (what was trained on), precision."""
+    rows = [
+        {
+            "variant": variant,
+            "p": p,
+            "runs": result.frame["seed"].nunique(),
+            "seconds": round(result.seconds, 1),
+            "seconds_per_run": round(result.seconds / result.frame["seed"].nunique(), 1),
+            "device": result.metadata["device"]["name"],
+            "threads": result.metadata["device"].get("threads", ""),
+            "data": result.metadata["data"]["description"],
+            "precision": result.metadata["parameters"]["precision"],
+        }
+        for (variant, p), result in grid.results.items()
+    ]
+    columns = ["variant", "p", "runs", "seconds", "seconds_per_run", "device", "threads", "data", "precision"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def inputs_digest(grid: Grid) -> str:
+    """What the summary of `grid` depends on: its results, what is missing, and the code that makes tables of them."""
+    digest = hashlib.sha256(provenance.library_digest().encode())
+    for key in sorted(grid.results):
+        digest.update(json.dumps(grid.results[key].metadata, sort_keys=True).encode())
+    digest.update(json.dumps(sorted(map(list, grid.problems))).encode())
+    return digest.hexdigest()
+
+
+def summary_is_current(grid: Grid, outputs: Path) -> bool:
+    """Whether the tables, figures and report under `outputs` are those of `grid`."""
+    try:
+        return (outputs / "tables" / "inputs.sha256").read_text().strip() == inputs_digest(grid)
+    except OSError:
+        return False

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# ./run_all.sh demo | quick | paper | full    run a profile (config/*.yaml); --help explains all
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+source "$root/workflow/environment.sh"
+exec "$PYTHON" "$root/workflow/run_all.py" "$@"

@@ -1,0 +1,162 @@
+"""Run all cells of a profile that have no valid result yet, then its summary.
+
+Snakemake schedules the cells, one papermill job each; this script says which are needed, watches and reports. It can be
+stopped at any moment: what is done is kept, and a cell that was cut off goes on from its last whole epoch.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from equinorm import data, provenance, tables
+from equinorm.config import REPOSITORY, Profile, load_profile
+from equinorm.results import CellFiles
+from filelock import FileLock, Timeout
+from watch import Watcher
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        profile = load_profile(arguments.profile)
+        device = provenance.resolve_device(arguments.device)
+    except ValueError as error:
+        return fail(str(error))
+    outputs = Path(arguments.outputs or REPOSITORY / "outputs" / profile.name).resolve()
+    grid = tables.collect(profile, outputs)
+    needed = [cell for cell in profile.cells() if (cell.variant, cell.p) in grid.problems]
+    summary_needed = bool(needed) or not tables.summary_is_current(grid, outputs)
+    report_plan(profile, grid, len(needed), shown(outputs))
+    if arguments.dry_run:
+        for cell in needed:
+            print(f"  {cell.variant}, p = {cell.p}: {reason_shown(grid.problems[cell.variant, cell.p], outputs)}")
+        print("would make the summary" if summary_needed else "the summary is up to date")
+        return 0
+    if not summary_needed:
+        print(f"nothing to do; the report is {shown(outputs / 'report.md')}")
+        return 0
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+        with FileLock(outputs / ".lock", timeout=0):
+            if needed:
+                data.load(profile.dataset)  # downloads where needed, and finds damaged files, before anything starts
+            return run(arguments, profile, outputs, needed, gpu=device.type == "cuda")
+    except Timeout:
+        return fail(f"{shown(outputs)}: another run_all.sh is at work there; wait for it or give another --outputs")
+    except (data.DataError, OSError) as error:
+        return fail(str(error))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ", ".join(sorted(path.stem for path in (REPOSITORY / "config").glob("*.yaml")))
+    parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
+    parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")
+    parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
+    parser.add_argument("--jobs", type=whole_number, default=1, help="cells at once (default: 1)")
+    parser.add_argument("--threads", type=whole_number, help="CPU threads for each cell (default: cores / jobs)")
+    parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
+    return parser.parse_args()
+
+
+def whole_number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}; allowed are whole numbers from 1")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace, profile: Profile, outputs: Path, needed: list, *, gpu: bool) -> int:
+    """Train what is needed, then make the summary of what there is; the exit status."""
+    threads = arguments.threads or max(1, (os.cpu_count() or 1) // arguments.jobs)
+    for cell in needed:  # what cannot be used makes room; Snakemake makes what is not there
+        files = CellFiles(outputs / "runs", cell.variant, cell.p)
+        files.csv.unlink(missing_ok=True)
+        files.json.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile"),
+        "--directory", str(outputs), "--cores", str(arguments.jobs * threads), "--jobs", str(arguments.jobs),
+        "--keep-going", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all",
+        "--config", f"profile={profile.name}", f"outputs={path_for_notebooks(outputs)}", f"device={arguments.device}",
+        f"timeout={arguments.timeout}", f"threads={threads}", f"gpu={int(gpu)}", f"python={sys.executable}",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    failed = 0
+    if needed:
+        targets = [f"runs/{cell.variant}/p{cell.p:02d}.csv" for cell in needed]
+        with Watcher(profile, outputs, needed) as watcher:
+            failed = call([*command, "--", *targets], environment, watcher)
+    (outputs / ".summary").unlink(missing_ok=True)
+    failed = call([*command, "--", ".summary"], environment) or failed
+    grid = tables.collect(profile, outputs)
+    for problem in grid.problems.values():
+        print(f"missing: {reason_shown(problem, outputs)}", file=sys.stderr)
+    if failed or grid.problems:
+        return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
+                    f"{shown(outputs / 'notebooks')}. What is done is kept; the same command goes on")  # fmt: skip
+    print(f"done; the report is {shown(outputs / 'report.md')}")
+    return 0
+
+
+def call(command: list[str], environment: dict[str, str], watcher: Watcher | None = None) -> int:
+    """Run Snakemake to its end; on Ctrl-C or SIGTERM stop it with all its jobs, then pass the interruption on."""
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        while process.poll() is None:
+            if watcher:
+                watcher.look()
+            time.sleep(0.5)
+        return process.returncode
+    except KeyboardInterrupt:
+        stop(process)
+        raise SystemExit(fail("stopped; what is done is kept, and the same command goes on")) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a process and all it started: asked first, then killed."""
+    for sign, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(patience)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def report_plan(profile: Profile, grid: tables.Grid, needed: int, outputs: str) -> None:
+    cells = len(profile.cells())
+    print(f"{profile.name}: {profile.title}. {cells - needed} of {cells} cells are done in {outputs}, {needed} to run.")
+
+
+def path_for_notebooks(outputs: Path) -> str:
+    """Relative to the repository where it is inside, so that executed notebooks name no path of this machine."""
+    return str(outputs.relative_to(REPOSITORY)) if outputs.is_relative_to(REPOSITORY) else str(outputs)
+
+
+def shown(path: Path) -> str:
+    """A path as the user would type it from where they are."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def reason_shown(problem: str, outputs: Path) -> str:
+    return problem.replace(str(outputs) + os.sep, "")
+
+
+def fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Execute one notebook with papermill, strictly: parameters checked first, and no success that is none.
+
+Exit status 0 only where every cell ran to its end. The executed notebook is kept either way.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import papermill
+from equinorm.config import REPOSITORY
+from equinorm.experiments import unknown
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+
+def check_names(notebook: Path, parameters: dict) -> None:
+    """Raise ValueError for a parameter that the notebook does not have; papermill would only warn."""
+    known = papermill.inspect_notebook(str(notebook))
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"{notebook.name}: {unknown('parameter', name, known)}")
+
+
+def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None) -> None:
+    """Run `notebook` in the repository's root and save it; raises what stopped it."""
+    save_as.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="enorm-") as sockets:
+        # Kernels that start at the same time over TCP race for ports.
+        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(save_as),
+                parameters,
+                cwd=str(REPOSITORY),
+                kernel_name="python3",
+                km=manager,
+                progress_bar=False,
+                start_timeout=120,
+                execution_timeout=timeout,
+            )
+        finally:  # a kernel manager that was handed in is not shut down for us
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+    unfinished = [
+        cell
+        for cell in nbformat.read(save_as, as_version=4).cells
+        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None
+    ]
+    if unfinished:  # papermill reports some kernels that died as completed
+        raise RuntimeError(f"{len(unfinished)} cells did not run to their end")
+
+
+def reason(error: Exception, timeout: int | None) -> str:
+    """Why a notebook failed, in one sentence."""
+    if isinstance(error, CellTimeoutError):
+        return f"a cell took longer than the timeout of {timeout} s"
+    if isinstance(error, DeadKernelError):
+        return "its kernel died; where memory is short the system kills it"
+    if isinstance(error, papermill.PapermillExecutionError):
+        return f"{error.ename}: {error.evalue}"
+    return f"{type(error).__name__}: {error}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", type=Path, help="the notebook, relative to the repository")
+    parser.add_argument("--save-as", type=Path, required=True, help="where the executed notebook goes")
+    parser.add_argument("--parameters", type=json.loads, default={}, help="the notebook's parameters, as JSON")
+    parser.add_argument("--outputs", required=True, help="the notebook's parameter of that name")
+    parser.add_argument("--device", help="likewise")
+    parser.add_argument("--timeout", type=int, default=0, help="seconds a cell may take; 0: no limit")
+    arguments = parser.parse_args()
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    parameters = arguments.parameters | {"outputs": arguments.outputs}
+    if arguments.device:
+        parameters["device"] = arguments.device
+    save_as = Path(os.path.relpath(arguments.save_as.resolve(), REPOSITORY))  # no path of this machine gets into it
+    os.chdir(REPOSITORY)
+    timeout = arguments.timeout or None
+    try:
+        check_names(arguments.notebook, parameters)
+        execute(arguments.notebook, save_as, parameters, timeout)
+    except Exception as error:  # whatever stopped it: say so in one line and fail
+        print(f"FAILED {save_as}: {reason(error, timeout)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
