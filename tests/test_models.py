@@ -18,9 +18,7 @@ RATE, DECAY = 0.05, 1e-2
 
 def variant_model(name, p=2, seeds=(0,), **sizes):
     variant = VARIANTS[name]
-    return FullyConnected(
-        p, seeds, batch_norm=variant.batch_norm, biases=variant.biases, **(SIZES | sizes)
-    )
+    return FullyConnected(p, seeds, batch_norm=variant.batch_norm, biases=variant.biases, **(SIZES | sizes))
 
 
 def toy_data(inputs=SIZES["inputs"], classes=SIZES["classes"], images=64):
@@ -35,9 +33,7 @@ def train(model, name, batches, data):
     """One step for each of `batches` [runs, batch]; returns the losses [steps, runs]."""
     parameters = check_parameters({"variant": name, "p": 2})
     model.train()
-    return torch.stack(
-        [training.train_step(model, data, batch, parameters, SGD(RATE, DECAY)) for batch in batches]
-    )
+    return torch.stack([training.train_step(model, data, batch, parameters, SGD(RATE, DECAY)) for batch in batches])
 
 
 @torch.no_grad()
@@ -76,9 +72,7 @@ def test_he_uniform_fills_its_bounds_and_he_normal_does_not_keep_to_them():
 
 
 def test_all_variants_with_the_same_seed_and_p_start_from_the_same_weights():
-    models = [
-        training.initial_model(check_parameters({"variant": name, "p": 1, "seeds": [4]})) for name in VARIANTS
-    ]
+    models = [training.initial_model(check_parameters({"variant": name, "p": 1, "seeds": [4]})) for name in VARIANTS]
     for model in models[1:]:
         for ours, theirs in zip(model.weights, models[0].weights, strict=True):
             assert torch.equal(ours, theirs)
