@@ -60,7 +60,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
     parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")
     parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
-    parser.add_argument("--jobs", type=whole_number, default=1, help="cells at once (default: 1)")
+    parser.add_argument(
+        "--jobs", type=whole_number, help="cells at once (default: one for each core, 2 GiB needed each)"
+    )
     parser.add_argument("--threads", type=whole_number, help="CPU threads for each cell (default: cores / jobs)")
     parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
     return parser.parse_args()
@@ -74,14 +76,16 @@ def whole_number(text: str) -> int:
 
 def run(arguments: argparse.Namespace, profile: Profile, outputs: Path, needed: list, *, gpu: bool) -> int:
     """Train what is needed, then make the summary of what there is; the exit status."""
-    threads = arguments.threads or max(1, (os.cpu_count() or 1) // arguments.jobs)
+    cores = os.cpu_count() or 1
+    jobs = arguments.jobs or (1 if gpu else default_jobs(cores))
+    threads = arguments.threads or max(1, cores // jobs)
     for cell in needed:  # what cannot be used makes room; Snakemake makes what is not there
         files = CellFiles(outputs / "runs", cell.variant, cell.p)
         files.csv.unlink(missing_ok=True)
         files.json.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile"),
-        "--directory", str(outputs), "--cores", str(arguments.jobs * threads), "--jobs", str(arguments.jobs),
+        "--directory", str(outputs), "--cores", str(jobs * threads), "--jobs", str(jobs),
         "--keep-going", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all",
         "--config", f"profile={profile.name}", f"outputs={path_for_notebooks(outputs)}", f"device={arguments.device}",
         f"timeout={arguments.timeout}", f"threads={threads}", f"gpu={int(gpu)}", f"python={sys.executable}",
@@ -97,11 +101,19 @@ def run(arguments: argparse.Namespace, profile: Profile, outputs: Path, needed: 
     grid = tables.collect(profile, outputs)
     for problem in grid.problems.values():
         print(f"missing: {reason_shown(problem, outputs)}", file=sys.stderr)
+    if failed and not grid.problems:
+        return fail(f"the summary failed; see {shown(outputs / 'notebooks' / 'summary.ipynb')}")
     if failed or grid.problems:
         return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
                     f"{shown(outputs / 'notebooks')}. What is done is kept; the same command goes on")  # fmt: skip
     print(f"done; the report is {shown(outputs / 'report.md')}")
     return 0
+
+
+def default_jobs(cores: int) -> int:
+    """One cell for each core, as memory allows: single-threaded cells share a machine best (`benchmarks/`)."""
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return max(1, min(cores, int(gibibytes / 2)))
 
 
 def call(command: list[str], environment: dict[str, str], watcher: Watcher | None = None) -> int:

@@ -53,26 +53,29 @@ def training_curves(frame: pd.DataFrame) -> Figure:
         )  # fmt: skip
         for seed, step, epoch in frame.loc[frame["diverged"], ["seed", "step", "epoch"]].itertuples(index=False):
             axis.plot(epoch, 0.06, "X", transform=axis.get_xaxis_transform(), color=palette[seed], ms=10, clip_on=False)
-            axis.annotate(
-                f"seed {seed} diverged at step {step}", (epoch, 0.06), xycoords=axis.get_xaxis_transform(),
-                xytext=(8, 14 * (1 + seeds.index(seed)) - 18), textcoords="offset points", fontsize="small", va="center",
-            )  # fmt: skip
+            if axis is axes[0]:
+                late = epoch > frame["epoch"].max() / 2
+                axis.annotate(
+                    f"seed {seed} diverged at step {step}", (epoch, 0.06), xycoords=axis.get_xaxis_transform(),
+                    xytext=(-10 if late else 10, 14 * seeds.index(seed) - 4), textcoords="offset points",
+                    ha="right" if late else "left", fontsize="small",
+                )  # fmt: skip
         axis.set(xlabel="epoch", ylabel=label, xlim=(0, frame["epoch"].max() + 1))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[1].yaxis.set_major_formatter(PercentFormatter(1))
     first = frame.iloc[0]
     figure.suptitle(f"{VARIANTS[first['variant']].title}, p = {first['p']}")
     return figure
 
 
 def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list[str]) -> Figure:
-    """Figures 2 and 3 of the 2019 report: final test accuracy over p, mean and 95 % interval over seeds.
+    """Figures 2 and 3 of the 2019 report: final test accuracy over p; mean, 95 % interval, and every run as a dot.
 
     - runs: one row per run, as `tables.final_runs` gives it
     - status: one row per cell, as `tables.status` gives it; cells not run yet or with diverged runs are marked
     """
     use_style()
-    figure, axis = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
     runs = runs[runs["variant"].isin(variants) & ~runs["diverged"]]
     depths = sorted(status["p"].unique())
     width = min((b - a for a, b in pairwise(depths)), default=2)
@@ -84,23 +87,29 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
                 x=own["p"] + shift, y=own["test_accuracy"], color=COLOURS[variant], marker=MARKERS[variant], ms=7,
                 errorbar=interval_ends, err_style="bars", err_kws={"capsize": 3}, ax=axis,
             )  # fmt: skip
+            axis.plot(
+                own["p"] + shift, own["test_accuracy"], MARKERS[variant], color=COLOURS[variant], ms=3.5, alpha=0.6
+            )
         axis.plot([], [], color=COLOURS[variant], marker=MARKERS[variant], ms=7, mec="w", label=VARIANTS[variant].title)
         cells = status[status["variant"] == variant]
         _mark(axis, cells[cells["diverged"] > 0], shift, "X", 8, COLOURS[variant], k)
-        _mark(axis, cells[cells["status"] != "done"], shift, "$?$", 7, COLOURS[variant], k)
+        _mark(axis, cells[cells["status"] != "done"], shift, "$?$", 9, COLOURS[variant], k)
     marks = {
         "X": ("diverged (NaN) in at least one run", (status["diverged"] > 0) & status["variant"].isin(variants)),
         "$?$": ("not run yet", (status["status"] != "done") & status["variant"].isin(variants)),
     }
     for marker, (label, present) in marks.items():
         if present.any():
-            axis.plot([], [], marker, color="0.35", ms=8, label=label)
+            axis.plot([], [], marker=marker, ls="", color="0.35", ms=8, label=label)
     axis.set(xlabel="p (number of intermediary layers)", ylabel="test accuracy", xticks=depths)
     axis.set_xlim(min(depths) - width / 2, max(depths) + width / 2)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    low, high = axis.get_ylim() if len(runs) else (0, 1)
-    axis.set_ylim(low - 0.06 * len(variants) * (high - low), high)  # room for the marks below the lines
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    # The runs set the scale: with two runs an interval can be longer than all of the axis, and is cut off there.
+    low, high = (runs["test_accuracy"].min(), runs["test_accuracy"].max()) if len(runs) else (0.0, 1.0)
+    margin = 0.01 + 0.2 * (high - low)
+    room = 0.06 * len(variants) * (high - low + 2 * margin)  # for the marks below the lines
+    axis.set_ylim(low - margin - room, min(1, high + margin))
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False)
     return figure
 
 
@@ -124,7 +133,7 @@ def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: l
     for axis in grid.axes.flat:
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         if column == "test_accuracy":
-            axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            axis.yaxis.set_major_formatter(PercentFormatter(1))
     return grid.figure
 
 
@@ -132,6 +141,6 @@ def _mark(axis: Axes, cells: pd.DataFrame, shift: float, marker: str, size: floa
     """Mark `cells` near the lower edge of the plot, one row for each variant."""
     if len(cells):
         axis.plot(
-            cells["p"] + shift, [0.03 + 0.045 * row] * len(cells), marker, color=colour, ms=size,
+            cells["p"] + shift, [0.03 + 0.045 * row] * len(cells), marker=marker, ls="", color=colour, ms=size,
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip

@@ -1,0 +1,170 @@
+"""Tables, figures and report of a profile, written from its results: every number in the report comes from a table."""
+
+from pathlib import Path
+
+import jinja2
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from equinorm import figures, tables
+from equinorm.config import REPOSITORY
+from equinorm.experiments import VARIANTS
+from equinorm.files import atomically
+from equinorm.tables import Grid
+
+MAIN_VARIANTS = ["baseline", "batch_norm", "enorm", "enorm_batch_norm"]
+BIAS_VARIANTS = ["baseline_bias", "enorm_bias"]
+
+
+def status_sentence(grid: Grid) -> str:
+    """How much of the profile there is, and on what data, in a few sentences of Markdown."""
+    cells, done = len(grid.profile.cells()), len(grid.results)
+    runs = sum(len(result.parameters.seeds) for result in grid.results.values())
+    sentence = f"**{done} of {cells} cells are done** ({runs} of {total_runs(grid)} runs)."
+    if grid.problems:
+        sentence += f" {cells - done} are missing and shown as such."
+    data = sorted({result.metadata["data"]["description"] for result in grid.results.values()})
+    return sentence + (f" Data: {'; '.join(data)}." if data else "")
+
+
+def total_runs(grid: Grid) -> int:
+    """How many runs the whole profile has."""
+    return sum(len(cell.seeds) for cell in grid.profile.cells())
+
+
+def write(grid: Grid, outputs: Path) -> pd.DataFrame:
+    """Write tables/*.csv, figures/*.svg and .png and report.md under `outputs`; returns the list of files written.
+
+    The report of the `paper` profile is written to the repository's report.md too.
+    """
+    written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in all_tables(grid).items()]
+    for name, figure in all_figures(grid).items():
+        written += _write_figure(figure, outputs / "figures" / name)
+    written.append(_write_text(render(grid, base=""), outputs / "report.md"))
+    if grid.profile.name == "paper" and outputs.resolve() == REPOSITORY / "outputs" / "paper":
+        written.append(_write_text(render(grid, base="outputs/paper/"), REPOSITORY / "report.md"))
+    _write_text(tables.inputs_digest(grid) + "\n", outputs / "tables" / "inputs.sha256")
+    return pd.DataFrame({"file": [path.as_posix() for path in written]})
+
+
+def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
+    """Every table, by the name of its file."""
+    return {
+        "runs": tables.final_runs(grid),
+        "status": tables.status(grid),
+        "accuracy": tables.accuracy(grid),
+        "cost": tables.cost(grid),
+    }
+
+
+def all_figures(grid: Grid) -> dict[str, Figure]:
+    """Every figure there is data for, by the name of its files."""
+    runs, status, epochs = tables.final_runs(grid), tables.status(grid), tables.epochs(grid)
+    drawn = {}
+    for name, variants in (("figure_2", MAIN_VARIANTS), ("figure_3", BIAS_VARIANTS)):
+        drawn[name] = figures.accuracy_over_depth(runs, status, [v for v in variants if v in grid.profile.repeats])
+    for column, label in (("train_loss", "training loss"), ("test_accuracy", "test accuracy")):
+        drawn[f"curves_{column}"] = figures.curves_over_epochs(epochs, column, label, MAIN_VARIANTS)
+        drawn[f"curves_{column}_biases"] = figures.curves_over_epochs(epochs, column, label, BIAS_VARIANTS)
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def render(grid: Grid, base: str) -> str:
+    """The report in Markdown; links to tables, figures and notebooks start with `base`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("equinorm"), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.get_template("report.md.j2")
+    status, accuracy, cost = tables.status(grid), tables.accuracy(grid), tables.cost(grid)
+    results = grid.results.values()
+    return template.render(
+        base=base,
+        profile=grid.profile,
+        status_sentence=status_sentence(grid),
+        missing=status[status["status"] == "missing"],
+        main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
+        bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
+        indicative=bool((accuracy["n"] == 1).any()),
+        diverged=[
+            {"variant": VARIANTS[variant].title, "p": p, **run}
+            for (variant, p), result in grid.results.items()
+            for run in result.metadata["diverged"]
+        ],
+        cost_table=cost_table(cost),
+        hours=cost["seconds"].sum() / 3600,
+        runs_done=int(cost["runs"].sum()),
+        runs_total=total_runs(grid),
+        devices=sorted({_device(result.metadata["device"]) for result in results}),
+        versions=sorted({_versions(result.metadata["versions"]) for result in results}),
+        commits=sorted({result.metadata["git_commit"] for result in results}),
+        titles={name: variant.title for name, variant in VARIANTS.items()},
+    )
+
+
+def accuracy_table(grid: Grid, accuracy: pd.DataFrame, variants: list[str]) -> str:
+    """A Markdown table: a row for each p, a column for each variant; mean ± half the 95 % interval in %, (n)."""
+    cells = accuracy.set_index(["variant", "p"])
+    rows = []
+    for p in grid.profile.depths:
+        row = {"p": p}
+        for variant in variants:
+            if (variant, p) in cells.index:
+                row[VARIANTS[variant].title] = _accuracy_text(cells.loc[(variant, p)])
+            else:
+                row[VARIANTS[variant].title] = "not run yet" if variant in grid.profile.repeats else "–"
+        rows.append(row)
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def cost_table(cost: pd.DataFrame) -> str:
+    """A Markdown table: seconds per run, a row for each p, a column for each variant."""
+    if cost.empty:
+        return "No cell has been run yet."
+    order = [name for name in VARIANTS if name in set(cost["variant"])]
+    wide = cost.pivot(index="p", columns="variant", values="seconds_per_run")[order]
+    wide = wide.map(lambda seconds: "–" if pd.isna(seconds) else f"{seconds:,.0f}")
+    wide.columns = [VARIANTS[name].title for name in wide.columns]
+    return wide.reset_index().to_markdown(index=False, disable_numparse=True)
+
+
+def _accuracy_text(cell: pd.Series) -> str:
+    parts = []
+    if cell["n"]:
+        interval = "" if pd.isna(cell["ci95"]) else f" ± {100 * cell['ci95']:.1f}"
+        parts.append(f"{100 * cell['mean']:.1f}{interval} ({cell['n']:.0f})")
+    if cell["diverged"]:
+        parts.append(f"{cell['diverged']:.0f} diverged")
+    return ", ".join(parts)
+
+
+def _device(device: dict) -> str:
+    return device["name"] + (f" ({device['threads']} of {device['cores']} cores)" if "threads" in device else "")
+
+
+def _versions(versions: dict) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> Path:
+    with atomically(path) as temporary:
+        frame.to_csv(temporary, index=False)
+    return path
+
+
+def _write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as .svg and .png, without the date that would make each file differ from the last."""
+    paths = []
+    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+        path = stem.with_suffix(suffix)
+        with atomically(path) as temporary:
+            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
+        paths.append(path)
+    plt.close(figure)
+    return paths
+
+
+def _write_text(text: str, path: Path) -> Path:
+    with atomically(path) as temporary:
+        temporary.write_text(text)
+    return path
