@@ -1,13 +1,28 @@
 """What several test files need: a small data set, and ENorm written down a second time."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
+
 from equinorm import data
 from equinorm.data import Dataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The products here are small; on busy cores, threads that wait for each other take longer than one alone."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For tests of bits, which may depend on how threads share the work."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from equinorm import checkpoints, experiments, provenance
 from equinorm.experiments import check_parameters
 from equinorm.files import atomically
@@ -128,10 +129,11 @@ def test_a_block_that_is_interrupted_leaves_the_old_file(path, error):
 def test_a_full_disk_is_an_error_that_names_the_file(path):
     path.parent.mkdir()
     path.write_text("old")
-    with pytest.raises(OSError, match=r"cannot write \(No space left on device\).*checkpoint.pt"):
-        with atomically(path) as temporary:
-            temporary.write_text("half")
-            raise OSError(28, "No space left on device", str(temporary))
+    with pytest.raises(OSError, match="cannot write") as error, atomically(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device", str(temporary))
+    assert "No space left on device" in str(error.value)
+    assert error.value.filename == str(path)
     assert path.read_text() == "old"
     assert names(path.parent) == [path.name]
 

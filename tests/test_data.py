@@ -9,6 +9,7 @@ import urllib.request
 import numpy as np
 import pytest
 import torch
+
 from equinorm import data
 from equinorm.data import DataError
 
@@ -125,7 +126,7 @@ def test_cifar10_is_looked_for_where_the_environment_says(root, monkeypatch):
 @pytest.mark.parametrize("name", ["data_batch_1", "data_batch_5", "test_batch"])
 def test_a_missing_file_is_named(root, name):
     binary(root, name).unlink()
-    with pytest.raises(DataError, match=f"{name}.bin: cannot be read"):
+    with pytest.raises(DataError, match=rf"{name}\.bin: cannot be read"):
         data.load_cifar10(root)
 
 
@@ -133,21 +134,21 @@ def test_a_missing_file_is_named(root, name):
 def test_a_truncated_file_is_named_with_its_size(root, size):
     path = binary(root, "data_batch_3")
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(DataError, match=rf"data_batch_3.bin: has {size:,} bytes instead of {RECORDS * 3073:,}"):
+    with pytest.raises(DataError, match=rf"data_batch_3\.bin: has {size:,} bytes instead of {RECORDS * 3073:,}"):
         data.load_cifar10(root)
 
 
 def test_a_file_that_is_too_long_is_named(root):
     path = binary(root, "test_batch")
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(DataError, match="test_batch.bin"):
+    with pytest.raises(DataError, match=r"test_batch\.bin"):
         data.load_cifar10(root)
 
 
 @pytest.mark.parametrize("position", [0, 1, 5 * 3073 + 77, RECORDS * 3073 - 1])
 def test_a_file_with_a_changed_byte_is_named(root, position):
     flip(binary(root, "data_batch_4"), position)
-    with pytest.raises(DataError, match="data_batch_4.bin"):
+    with pytest.raises(DataError, match=r"data_batch_4\.bin"):
         data.load_cifar10(root)
 
 
@@ -156,7 +157,7 @@ def test_only_the_image_of_a_record_known_as_inexact_may_differ(root):
     flip(path, INEXACT * 3073 + 100)
     assert data.load_cifar10(root).fingerprint != before.fingerprint
     flip(path, INEXACT * 3073)  # its label
-    with pytest.raises(DataError, match="data_batch_2.bin"):
+    with pytest.raises(DataError, match=r"data_batch_2\.bin"):
         data.load_cifar10(root)
 
 

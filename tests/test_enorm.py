@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from equinorm.enorm import ENorm, equi_normalize_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
+
+from equinorm.enorm import ENorm, equi_normalize_
 
 settings.register_profile("equinorm", deadline=None, max_examples=40)
 settings.load_profile("equinorm")
@@ -48,7 +50,7 @@ def clones(tensors):
 
 def network(sizes, *, seed=0, dtype=torch.float64, bias=True, leading=()):
     generator = torch.Generator().manual_seed(seed)
-    pairs = list(zip(sizes, sizes[1:], strict=False))
+    pairs = list(pairwise(sizes))
     weights = [torch.randn(*leading, out, in_, generator=generator, dtype=dtype) for in_, out in pairs]
     biases = [torch.randn(*leading, out, generator=generator, dtype=dtype) if bias else None for out in sizes[1:]]
     return Network(weights, biases)
@@ -87,7 +89,7 @@ def assert_close(tensors, arrays, rtol):
 
 def norms(net):
     """For each pair of layers, L and R of each hidden unit."""
-    for left, right in zip(net.weights, net.weights[1:], strict=False):
+    for left, right in pairwise(net.weights):
         yield left.norm(dim=-1), right.norm(dim=-2)
 
 
@@ -241,7 +243,9 @@ def test_there_may_be_several_leading_axes(algorithm_1, norm):
 
 @given(networks(leading=(2,)))
 def test_tensors_that_are_not_contiguous_give_the_same(net):
-    strided = [weight.transpose(1, 2).contiguous().transpose(1, 2) for weight in net.weights]
+    strided = [
+        weight.transpose(1, 2).clone(memory_format=torch.contiguous_format).transpose(1, 2) for weight in net.weights
+    ]
     biases = clones(net.biases)
     equi_normalize_(strided, biases, cycles=2)
     equi_normalize_(net.weights, net.biases, cycles=2)

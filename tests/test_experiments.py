@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from equinorm.experiments import DEPTHS, VARIANTS, Parameters, check_parameters
 
 # The 2019 report's Table 1, row by row: p, then baseline, BN, ENorm, ENorm + BN.

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+
 from equinorm import training
 from equinorm.experiments import VARIANTS, check_parameters
-from torch.nn import functional
 
 CPU = torch.device("cpu")
 
@@ -124,6 +125,7 @@ def test_evaluate_is_the_mean_over_all_images(digits, variant):
 # --- reproducibility
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_runs_rows_do_not_depend_on_the_other_seeds(small_digits, variant):
     together = rows_of(small_digits, variant, seeds=[0, 1, 2])
@@ -213,18 +215,18 @@ def break_run(monkeypatch):
     return set_up
 
 
-@pytest.mark.parametrize("variant", ["baseline", "enorm_bias", "enorm_batch_norm"])
+@pytest.mark.parametrize("variant", ["enorm_bias", "enorm_batch_norm"])
 @pytest.mark.parametrize(
     ("broken_after", "epoch", "step"),
-    [(1, 1, 2), (3, 1, 3), (4, 2, 5), (6, 2, 6)],
-    ids=["early", "seen by the evaluation", "second epoch", "second evaluation"],
+    [(1, 1, 2), (3, 1, 3), (4, 2, 5)],
+    ids=["early", "seen by the evaluation", "second epoch"],
 )
 def test_a_diverged_run_is_recorded_and_its_siblings_go_on_the_same(
     small_digits, break_run, variant, broken_after, epoch, step
 ):
-    sound = rows_of(small_digits, variant, seeds=[4, 5, 6], epochs=3)
+    sound = rows_of(small_digits, variant, seeds=[4, 5, 6])
     break_run(1, broken_after)
-    rows = rows_of(small_digits, variant, seeds=[4, 5, 6], epochs=3)
+    rows = rows_of(small_digits, variant, seeds=[4, 5, 6])
     assert of_seed(rows, 4) == of_seed(sound, 4)
     assert of_seed(rows, 6) == of_seed(sound, 6)
     *earlier, last = of_seed(rows, 5)

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from equinorm import data, provenance, tables
 from equinorm.config import REPOSITORY, Profile, load_profile
 from equinorm.results import CellFiles
-from filelock import FileLock, Timeout
 from watch import Watcher
 
 

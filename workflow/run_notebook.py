@@ -14,11 +14,12 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from equinorm.config import REPOSITORY
-from equinorm.experiments import unknown
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+from equinorm.config import REPOSITORY
+from equinorm.experiments import unknown
 
 
 def check_names(notebook: Path, parameters: dict) -> None:

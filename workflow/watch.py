@@ -5,10 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
 from equinorm.config import Profile
 from equinorm.experiments import Parameters
 from equinorm.results import CellFiles
-from tqdm import tqdm
 
 _IMAGES = {"cifar10": (50_000, 10_000), "digits": (1500, 297)}
 _SECONDS_BETWEEN_LINES = 60  # in a log file; a terminal's line is redrawn in place

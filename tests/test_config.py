@@ -1,0 +1,89 @@
+"""Profiles and the launcher's answers to bad input."""
+
+import os
+import subprocess
+
+import pytest
+
+from equinorm.config import REPOSITORY, load_profile
+
+GOOD = """
+title: a test
+dataset: digits
+epochs: 1
+depths: [1]
+repeats: {baseline: 1}
+"""
+
+
+def write(folder, text):
+    (folder / "mine.yaml").write_text(text)
+    return lambda: load_profile("mine", folder)
+
+
+def test_paper_profile_is_the_80_runs_of_the_2019_report():
+    cells = load_profile("paper").cells()
+    assert len(cells) == 60
+    assert sum(len(cell.seeds) for cell in cells) == 80
+    assert {cell.epochs for cell in cells} == {60}
+    assert {cell.dataset for cell in cells} == {"cifar10"}
+    assert {cell.p for cell in cells} == set(range(1, 20, 2))
+    assert {cell.variant for cell in cells if len(cell.seeds) == 2} == {"baseline", "enorm"}
+
+
+def test_full_profile_has_300_runs():
+    assert sum(len(cell.seeds) for cell in load_profile("full").cells()) == 300
+
+
+@pytest.mark.parametrize("name", ["demo", "quick", "paper", "full"])
+def test_every_profile_is_valid(name):
+    assert load_profile(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 1", "epoch: 1", "unknown parameter 'epoch' (did you mean 'epochs'?)"),
+        ("epochs: 1", "epochs: 0", "epochs = 0"),
+        ("epochs: 1", "epochs: .nan", "epochs = NaN"),
+        ("epochs: 1", "epochs: eight", "epochs = 'eight'"),
+        ("depths: [1]", "depths: [-1]", "p = -1"),
+        ("depths: [1]", "depths: [1, 1]", "holds 1 more than once"),
+        ("depths: [1]", "depths: [eight]", "'eight'"),
+        ("depths: [1]", "depths: []", "depths = []"),
+        ("{baseline: 1}", "{base_line: 1}", "unknown variant 'base_line' (did you mean 'baseline'?)"),
+        ("{baseline: 1}", "{baseline: 0}", "repeats.baseline = 0"),
+        ("dataset: digits", "dataset: cifar100", "dataset = 'cifar100'"),
+        ("dataset: digits", "dataset: digits\nlearning_rate: -0.1", "learning_rate = -0.1"),
+        ("title: a test", "title: [", "not YAML"),
+        ("epochs: 1", "", "epochs is missing"),
+    ],
+)
+def test_bad_profile_is_named(tmp_path, old, new, said):
+    assert old in GOOD
+    with pytest.raises(ValueError) as error:
+        write(tmp_path, GOOD.replace(old, new))()
+    assert said in str(error.value)
+    assert "mine.yaml" in str(error.value)
+
+
+def test_good_profile_is_accepted(tmp_path):
+    assert [cell.variant for cell in write(tmp_path, GOOD)().cells()] == ["baseline"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["demmo"], "unknown profile 'demmo' (did you mean 'demo'?)"),
+        (["demo", "--device", "tpu"], "device = 'tpu'"),
+        (["demo", "--jobs", "0"], "is '0'; allowed are whole numbers from 1"),
+        (["demo", "--threads", "two"], "is 'two'"),
+        (["demo", "--epochs", "3"], "--epochs"),
+    ],
+)
+def test_launcher_refuses_bad_arguments_before_anything_starts(tmp_path, arguments, said):
+    command = ["bash", str(REPOSITORY / "run_all.sh"), *arguments, "--outputs", str(tmp_path / "outputs")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not (tmp_path / "outputs").exists()

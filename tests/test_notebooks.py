@@ -1,0 +1,147 @@
+"""The committed notebooks: without outputs, with the right badges, one for each variant; and they run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from equinorm.config import REPOSITORY
+from equinorm.experiments import VARIANTS
+
+NOTEBOOKS = sorted(REPOSITORY.glob("notebooks/**/*.ipynb"))
+TINY = {"p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
+
+
+def run_notebook(notebook: str, folder: Path, parameters: dict, **environment: str) -> subprocess.CompletedProcess:
+    command = [
+        sys.executable, str(REPOSITORY / "workflow" / "run_notebook.py"), notebook,
+        "--save-as", str(folder / "notebooks" / Path(notebook).name), "--outputs", str(folder),
+        "--parameters", json.dumps(parameters),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+
+
+def tagged(path: Path, tag: str) -> list[nbformat.NotebookNode]:
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if tag in cell.metadata.get("tags", [])]
+
+
+def test_there_is_a_notebook_for_every_variant():
+    assert set(VARIANTS) <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_committed_without_outputs(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_badge_leads_to_this_notebook_in_the_repository_named_in_pyproject(path):
+    (badge,) = tagged(path, "badge")
+    address = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    owner_and_name = address.removeprefix("https://github.com/")
+    relative = path.relative_to(REPOSITORY).as_posix()
+    assert f"(https://colab.research.google.com/github/{owner_and_name}/blob/main/{relative})" in badge.source
+
+
+def test_sync_tool_finds_nothing_to_change():
+    done = subprocess.run(
+        [sys.executable, "tools/sync_notebooks.py", "--check"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_fork_changes_the_address_in_one_place(tmp_path):
+    for name in ("notebooks", "tools"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    fork = project.replace("https://github.com/your_account/enorm-reproducibility", "https://github.com/fork/other")
+    assert fork != project
+    (tmp_path / "pyproject.toml").write_text(fork)
+    subprocess.run([sys.executable, "tools/sync_notebooks.py"], cwd=tmp_path, check=True, capture_output=True)
+    for path in tmp_path.glob("notebooks/**/*.ipynb"):
+        assert "github/fork/other/blob/main/notebooks/" in tagged(path, "badge")[0].source
+        assert "https://github.com/fork/other" in tagged(path, "bootstrap")[0].source
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant_notebook_trains_and_writes_its_results(variant, tmp_path):
+    done = run_notebook(f"notebooks/{variant}.ipynb", tmp_path, TINY)
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_csv(tmp_path / "runs" / variant / "p00.csv")
+    assert frame["seed"].tolist() == [0, 1]
+    assert (frame["variant"] == variant).all()
+    executed = nbformat.read(tmp_path / "notebooks" / f"{variant}.ipynb", as_version=4)
+    images = [o for cell in executed.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(images) == 1  # the curves
+    assert not list(tmp_path.glob("runs/**/*.pt"))  # no checkpoint is left behind
+
+
+def test_unknown_parameter_is_named_with_the_nearest_one_before_a_kernel_starts(tmp_path):
+    done = run_notebook("notebooks/enorm.ipynb", tmp_path, {"epoch": 3})
+    assert done.returncode != 0
+    assert "unknown parameter 'epoch' (did you mean 'epochs'?)" in done.stderr
+    assert not (tmp_path / "notebooks" / "enorm.ipynb").exists()
+
+
+def test_notebook_that_raises_fails_with_its_reason_and_is_kept(tmp_path):
+    done = run_notebook("notebooks/enorm.ipynb", tmp_path, TINY | {"p": "eight"})
+    assert done.returncode != 0
+    assert "p = 'eight'" in done.stderr
+    assert (tmp_path / "notebooks" / "enorm.ipynb").exists()
+    assert not list(tmp_path.glob("runs/**/*.csv"))
+
+
+def test_parameters_are_data_and_never_code(tmp_path):
+    attack = "__import__('os').system('touch pwned')"
+    done = run_notebook("notebooks/enorm.ipynb", tmp_path, TINY | {"p": attack})
+    assert done.returncode != 0
+    assert not list(tmp_path.rglob("pwned")) and not (REPOSITORY / "pwned").exists()
+
+
+def test_killed_kernel_fails_the_notebook(tmp_path):
+    notebook = nbformat.read(REPOSITORY / "notebooks" / "baseline.ipynb", as_version=4)
+    notebook.cells[-1].source = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    path = tmp_path / "killed.ipynb"
+    nbformat.write(notebook, path)
+    done = run_notebook(str(path), tmp_path, TINY)
+    assert done.returncode != 0
+    assert "FAILED" in done.stderr
+    assert (tmp_path / "notebooks" / "killed.ipynb").exists()
+
+
+def test_bootstrap_cell_does_nothing_outside_colab():
+    (cell,) = tagged(REPOSITORY / "notebooks" / "enorm.ipynb", "bootstrap")
+    environment = {name: value for name, value in os.environ.items() if name != "COLAB_RELEASE_TAG"}
+    code = cell.source + "\nprint(os.getcwd(), sys.path[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=REPOSITORY)
+    assert done.stdout.split()[0] == str(REPOSITORY)
+
+
+def test_bootstrap_cell_clones_into_an_empty_folder_on_a_stand_in_for_colab(tmp_path):
+    origin = tmp_path / "origin"
+    (origin / "lib").mkdir(parents=True)
+    shutil.copytree(REPOSITORY / "lib" / "equinorm", origin / "lib" / "equinorm")
+    shutil.copy(REPOSITORY / "pyproject.toml", origin)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(origin)]
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "stand-in"]):
+        subprocess.run([*git, *arguments], check=True)
+    (cell,) = tagged(REPOSITORY / "notebooks" / "enorm.ipynb", "bootstrap")
+    empty = tmp_path / "content"
+    empty.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"COLAB_RELEASE_TAG": "stand-in", "ENORM_REPOSITORY": f"file://{origin}"}
+    code = cell.source + "\nimport equinorm\nprint(equinorm.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=empty)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(empty / "enorm-reproducibility")
