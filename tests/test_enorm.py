@@ -255,6 +255,15 @@ def test_tensors_that_are_not_contiguous_give_the_same(net):
             torch.testing.assert_close(ours, theirs, rtol=rtol, atol=0)
 
 
+def test_leading_axes_may_be_in_any_order_in_memory():
+    net = network((4, 5, 3), leading=(2, 3))
+    permuted = [weight.transpose(0, 1).contiguous().transpose(0, 1) for weight in net.weights]
+    equi_normalize_(permuted)
+    equi_normalize_(net.weights)
+    for ours, theirs in zip(permuted, net.weights, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 # --- faults
 
 

@@ -1,6 +1,7 @@
 """Training: the schedule, the rows, and that runs neither see each other nor the interruptions."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -103,6 +104,17 @@ def test_every_variant_learns_digits(small_digits, variant):
     rows = rows_of(small_digits, variant, p=1, epochs=4)
     assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]
     assert rows[-1]["test_accuracy"] > 0.6
+
+
+def test_c_and_cycles_are_those_of_the_parameters(small_digits):
+    _, model = training.train(parameters("enorm", p=1, c=1.5, cycles=60, epochs=1), small_digits, CPU)
+    for left, right in pairwise(model.weights):
+        torch.testing.assert_close(right.norm(dim=-2), 1.5 * left.norm(dim=-1), rtol=1e-4, atol=0)
+
+
+def test_the_initialization_is_that_of_the_parameters():
+    normal, uniform = (training.initial_model(parameters(initialization=name)) for name in ("he_normal", "he_uniform"))
+    assert normal.weights[0].abs().max() > 2 * uniform.weights[0].abs().max()
 
 
 @pytest.mark.parametrize("variant", ["baseline_bias", "batch_norm"])

@@ -25,6 +25,7 @@ class Watcher:
         self.terminal = sys.stderr.isatty()
         self.done_before = self._done()
         self.started, self.last_line, self.last_text = time.monotonic(), 0.0, ""
+        self.since = time.time()  # older progress files are of cells that were cut off
         self.bar = tqdm(
             total=100, disable=not self.terminal, bar_format="{desc} |{bar:20}| {percentage:3.0f} % {postfix}"
         )
@@ -74,7 +75,7 @@ class Watcher:
         lines = []
         for cell in self.needed:
             progress = self._progress(cell)
-            if progress is not None and self._files(cell).progress.stat().st_mtime > time.time() - 3600:
+            if progress is not None and self._files(cell).progress.stat().st_mtime >= self.since:
                 text = f"{cell.variant} p={cell.p} epoch {progress['epoch']}/{progress['epochs']}"
                 lines.append(", ".join(filter(None, [text, progress["description"]])))
         return lines
