@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from equinorm import data
 from equinorm.data import Dataset
+
+settings.register_profile("equinorm", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("equinorm")
 
 
 @pytest.fixture(scope="session", autouse=True)

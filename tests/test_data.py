@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import urllib.error
 import urllib.request
@@ -199,6 +200,17 @@ def test_a_failed_download_leaves_nothing_that_a_later_load_trusts(tmp_path, no_
         with pytest.raises(DataError):
             data.load_cifar10(tmp_path)
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cifar10.lock"] == []
+
+
+def test_a_download_of_something_else_is_not_trusted(tmp_path, monkeypatch):
+    class Page(io.BytesIO):
+        url, length = None, 4
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *arguments, **options: Page(b"page"))
+    for _ in range(2):
+        with pytest.raises(DataError, match="CIFAR10_ROOT"):
+            data.load_cifar10(tmp_path)
+    assert not (tmp_path / "cifar-10-batches-py").exists()
 
 
 def test_half_a_download_is_not_trusted(tmp_path, no_network):

@@ -1,5 +1,7 @@
 """The state of a training after each epoch, so that one that was cut off goes on from there, bit for bit."""
 
+import io
+import json
 from pathlib import Path
 
 import torch
@@ -14,6 +16,7 @@ def identity(parameters: Parameters, dataset: Dataset) -> dict[str, str]:
     """What a checkpoint must share with a training that goes on from it."""
     return {
         "parameters": parameters.model_dump_json(),
+        "protocol": json.dumps(parameters.protocol()),
         "data": dataset.fingerprint,
         "code": provenance.code_digest(),
     }
@@ -21,8 +24,10 @@ def identity(parameters: Parameters, dataset: Dataset) -> dict[str, str]:
 
 def save(path: Path, identity: dict[str, str], state: dict) -> None:
     """Write `state` to `path`, replacing what is there only once the new file is whole."""
+    content = io.BytesIO()
+    torch.save({"identity": identity, **state}, content)
     with atomically(path) as temporary:
-        torch.save({"identity": identity, **state}, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load(path: Path, identity: dict[str, str]) -> dict | None:
@@ -34,7 +39,7 @@ def load(path: Path, identity: dict[str, str]) -> dict | None:
     except Exception as error:  # a file of any content: what torch.load raises is not one type
         print(f"{path}: not a readable checkpoint ({type(error).__name__}); training starts anew")
         return None
-    if state.get("identity") != identity:
+    if not isinstance(state, dict) or state.get("identity") != identity:
         print(f"{path}: is of other parameters, data or code; training starts anew")
         return None
     return state

@@ -9,21 +9,26 @@ import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 
 # Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-_FASTMATH = {"reassoc", "contract", "nsz"}
+_SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "cache": True}
+# Division by zero gives infinity, as in PyTorch, and no exception.
+_EXACT = {"error_model": "numpy", "cache": True}
 
 
 def balance_pair(left: Tensor, right: Tensor, previous: Tensor, c: float) -> Tensor:
     """`enorm.balance_pair` with norm = 2 for contiguous tensors on the CPU."""
     scale = torch.empty(left.shape[:-1], dtype=torch.float64)
     _balance_pair(_matrices(left), _matrices(right), _vectors(previous), c, _vectors(scale))
+    increment_version(left)
     return scale
 
 
 def divide_columns_(weight: Tensor, divisors: Tensor) -> None:
     """weight[..., i, j] /= divisors[..., j] in place, for a contiguous weight on the CPU."""
     _divide_columns(_matrices(weight), _vectors(divisors))
+    increment_version(weight)
 
 
 def _matrices(weight: Tensor) -> np.ndarray:
@@ -34,7 +39,8 @@ def _vectors(values: Tensor) -> np.ndarray:
     return values.view(-1, values.shape[-1]).numpy()
 
 
-@njit(fastmath=_FASTMATH, cache=True)
+# Not fastmath: inlining would spread it into _scale.
+@njit(**_EXACT)
 def _balance_pair(left, right, previous, c, scale):  # noqa: ANN001, ANN202
     runs, units, inputs = left.shape
     inverse = np.empty(inputs, left.dtype)
@@ -56,14 +62,14 @@ def _balance_pair(left, right, previous, c, scale):  # noqa: ANN001, ANN202
             _scale(left[r, i], inverse, left.dtype.type(d))
 
 
-@njit(fastmath=_FASTMATH, cache=True)
+@njit(**_SUM)
 def _add_squares(row, sums):  # noqa: ANN001, ANN202
     for j in range(row.size):
         value = np.float64(row[j])
         sums[j] += value * value
 
 
-@njit(fastmath=_FASTMATH, cache=True)
+@njit(**_SUM)
 def _weighted_sum_of_squares(row, weights):  # noqa: ANN001, ANN202
     total = 0.0
     for j in range(row.size):
@@ -72,13 +78,13 @@ def _weighted_sum_of_squares(row, weights):  # noqa: ANN001, ANN202
     return total
 
 
-@njit(cache=True)  # no reassociation: column_factor * row_factor may overflow where the result does not
+@njit(**_EXACT)  # no reassociation: column_factor * row_factor may overflow where the result does not
 def _scale(row, column_factors, row_factor):  # noqa: ANN001, ANN202
     for j in range(row.size):
         row[j] = (row[j] * column_factors[j]) * row_factor
 
 
-@njit(fastmath=_FASTMATH, cache=True)
+@njit(**_EXACT)
 def _divide_columns(weight, divisors):  # noqa: ANN001, ANN202
     for r in range(weight.shape[0]):
         for i in range(weight.shape[1]):

@@ -122,7 +122,7 @@ class ENorm:
     ) -> None:
         if optimizer is not None and not isinstance(optimizer, torch.optim.SGD):
             raise ValueError(
-                f"optimizer is a {type(optimizer).__name__}; only momentum buffers of torch.optim.SGD can be rescaled"
+                f"optimizer is of type {type(optimizer).__name__}; ENorm rescales the momentum of torch.optim.SGD only"
             )
         self.layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
         self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
@@ -172,6 +172,8 @@ def _checked_biases(weights: Sequence[Tensor], biases: Sequence[Tensor | None] |
     if len(biases) != len(weights):
         raise ValueError(f"{len(biases)} biases given for {len(weights)} weights; give one (or None) for each")
     for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        if bias is not None and not bias.is_floating_point():
+            raise TypeError(f"biases[{k}] is {bias.dtype}; allowed are floating-point numbers")
         if bias is not None and bias.shape != weight.shape[:-1]:
             raise ValueError(
                 f"biases[{k}] has shape {tuple(bias.shape)}, weights[{k}] {tuple(weight.shape)}: "

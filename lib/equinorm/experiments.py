@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from equinorm.models import Initialization
+Initialization = Literal["he_uniform", "he_normal"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 DEPTHS = (1, 3, 5, 7, 9, 11, 13, 15, 17, 19)
 """The numbers p of intermediary layers in Figure 2 of the 2019 report."""
@@ -67,7 +68,7 @@ class Parameters(BaseModel):
     cycles: Annotated[int, Field(ge=1, le=1000)] = 1
     initialization: Initialization = "he_uniform"
     dataset: Literal["cifar10", "digits"] = "cifar10"
-    precision: Literal["float32"] = "float32"
+    precision: Precision = "float32"
 
     @field_validator("variant")
     @classmethod
@@ -94,6 +95,12 @@ class Parameters(BaseModel):
         if self.learning_rate is not None:
             return self.learning_rate
         return VARIANTS[self.variant].learning_rate(self.p)
+
+    def protocol(self) -> dict[str, object]:
+        """What `variant` and a `learning_rate` of None stand for today; kept with each result."""
+        variant = VARIANTS[self.variant]
+        flags = {"batch_norm": variant.batch_norm, "enorm": variant.enorm, "biases": variant.biases}
+        return flags | {"initial_learning_rate": self.initial_learning_rate}
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Linear decay to 0, once per epoch: epoch number e = 1 ... E uses lr (1 - (e - 1) / E)."""
@@ -124,6 +131,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
             lines.append(unknown("parameter", name, model.model_fields))
         elif fault["type"] == "missing":
             lines.append(f"{name} is missing")
+        elif fault["type"] == "too_short" and fault["input"]:
+            continue  # its items are at fault, and have a line each
         else:
             lines.append(f"{name} = {_shortened(fault['input'])}: {_allowed(fault)}")
     return "\n".join(dict.fromkeys(lines))
@@ -138,8 +147,9 @@ def unknown(kind: str, name: object, known: object) -> str:
 
 
 def _allowed(fault: dict) -> str:
-    message = fault["msg"].removeprefix("Value error, ")
-    return message if fault["type"] == "value_error" else message.replace("Input should be", "allowed is")
+    if fault["type"] == "too_short":
+        return f"needs at least {fault['ctx']['min_length']} item"
+    return fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _shortened(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -20,4 +20,5 @@ def atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OSError(error.errno, f"cannot write ({error.strerror})", str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

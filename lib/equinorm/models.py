@@ -6,16 +6,14 @@ BatchNorm sees ``runs * features`` channels without a copy.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from equinorm import randomness
-from equinorm.products import SGD, LinearSGD, multiply
-
-Initialization = Literal["he_uniform", "he_normal"]
+from equinorm.experiments import Initialization, Precision
+from equinorm.products import SGD, LinearSGD, multiply, operand
 
 
 class FullyConnected(nn.Module):
@@ -29,6 +27,7 @@ class FullyConnected(nn.Module):
     - batch_norm: BatchNorm after each linear layer but the last, before the ReLU (gamma = 1, beta = 0 at first).
     - biases: a bias for each linear layer, 0 at first.
     - initialization: He et al. (2015), variance 2 / in, uniform (the 2019 report's code) or normal (the authors').
+    - precision: of the matrix products; everything else is float32.
 
     Weights are ``[runs, out, in]``, biases ``[runs, out]``, gamma and beta ``[runs, width]``, all float32.
     """
@@ -44,11 +43,13 @@ class FullyConnected(nn.Module):
         batch_norm: bool = False,
         biases: bool = False,
         initialization: Initialization = "he_uniform",
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         sizes = [inputs] + [width] * (p + 1) + [classes]
         runs = len(seeds)
         generators = [randomness.initialization(seed) for seed in seeds]
+        self.precision = precision
         self.weights = nn.ParameterList(
             torch.stack([_he(out, in_, initialization, generator) for generator in generators])
             for in_, out in pairwise(sizes)
@@ -65,7 +66,10 @@ class FullyConnected(nn.Module):
         """
         last = len(self.weights) - 1
         for k, weight in enumerate(self.weights):
-            x = multiply(weight, x) if sgd is None else LinearSGD.apply(x, weight, sgd)
+            if sgd is None:
+                x = multiply(operand(weight, self.precision), operand(x, self.precision)).float()
+            else:
+                x = LinearSGD.apply(x, weight, sgd, self.precision)
             if self.biases:
                 x = x + self.biases[k].unsqueeze(-1)
             if k < last:

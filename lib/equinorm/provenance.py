@@ -15,6 +15,7 @@ import torch
 _LIBRARY = Path(__file__).parent
 _NUMERICAL_MODULES = (
     "cpu_kernels",
+    "cuda_graphs",
     "data",
     "enorm",
     "models",

@@ -88,7 +88,7 @@ def write(files: CellFiles, parameters: Parameters, history: History, origin: di
     metadata = {
         "protocol_version": PROTOCOL_VERSION,
         "parameters": parameters.model_dump(mode="json"),
-        "initial_learning_rate": parameters.initial_learning_rate,
+        "protocol": parameters.protocol(),
         "csv_sha256": hashlib.sha256(content).hexdigest(),
         "diverged": [
             {"seed": row["seed"], "epoch": row["epoch"], "step": row["step"]} for row in history.rows if row["diverged"]
@@ -130,6 +130,8 @@ def read_for(files: CellFiles, parameters: Parameters) -> Result:
     result = read(files)
     if result.metadata["parameters"] != parameters.model_dump(mode="json"):
         raise ResultError(f"{files.json}: out of date, made with other parameters")
+    if result.metadata["protocol"] != parameters.protocol():
+        raise ResultError(f"{files.json}: out of date, made with another protocol (learning rate, variant)")
     if result.metadata["code_digest"] not in provenance.equivalent_code_digests():
         raise ResultError(f"{files.json}: out of date, made with other code in lib/equinorm")
     return result

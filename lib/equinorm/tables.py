@@ -75,7 +75,7 @@ def accuracy(grid: Grid) -> pd.DataFrame:
             {
                 "variant": variant,
                 "p": p,
-                "learning_rate": result.metadata["initial_learning_rate"],
+                "learning_rate": result.metadata["protocol"]["initial_learning_rate"],
                 "n": len(finished),
                 "mean": finished.mean(),
                 "ci95": statistics.half_width(finished),

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from equinorm import checkpoints, randomness
+from equinorm import checkpoints, cuda_graphs, randomness
 from equinorm.data import Dataset, DeviceData
 from equinorm.enorm import equi_normalize_
-from equinorm.experiments import VARIANTS, Parameters
+from equinorm.experiments import VARIANTS, Parameters, Precision
 from equinorm.models import FullyConnected
 from equinorm.products import SGD
 
@@ -61,6 +61,9 @@ def train(
     With `checkpoint`, the state is kept there after every epoch, and training goes on from it where it is that of the
     same parameters, data and code. `on_epoch` is called with the history after every epoch, and once before the first.
     """
+    _use_precision(parameters.precision, device)
+    if VARIANTS[parameters.variant].batch_norm and len(dataset.train_labels) % parameters.batch_size == 1:
+        raise ValueError(f"batch_size = {parameters.batch_size}: leaves a last batch of 1 image, BN needs 2 or more")
     data = dataset.to(device)
     model = initial_model(parameters)
     seeds, history = list(parameters.seeds), History()
@@ -99,6 +102,13 @@ def train(
     return history, model
 
 
+def _use_precision(precision: Precision, device: torch.device) -> None:
+    """Switch TF32 on for that precision and off for all others. Raises ValueError where the device cannot."""
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision = 'tf32': a CUDA GPU is needed, the device is {device.type}")
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
 def initial_model(parameters: Parameters) -> FullyConnected:
     """The network of `parameters` before training, on the CPU."""
     variant = VARIANTS[parameters.variant]
@@ -108,6 +118,7 @@ def initial_model(parameters: Parameters) -> FullyConnected:
         batch_norm=variant.batch_norm,
         biases=variant.biases,
         initialization=parameters.initialization,
+        precision=parameters.precision,
     )
 
 
@@ -120,7 +131,13 @@ def train_epoch(
     sgd = SGD(parameters.epoch_learning_rate(epoch), parameters.weight_decay)
     orders = torch.stack([randomness.permutation(seed, epoch, images) for seed in seeds])
     batches = orders.to(data.train_labels.device).split(parameters.batch_size, dim=1)
-    return torch.stack([train_step(model, data, batch, parameters, sgd) for batch in batches], dim=1)
+
+    def step(batch: Tensor) -> Tensor:
+        return train_step(model, data, batch, parameters, sgd)
+
+    if data.train_labels.is_cuda:
+        return cuda_graphs.run_steps(step, batches)
+    return torch.stack([step(batch) for batch in batches], dim=1)
 
 
 def train_step(model: FullyConnected, data: DeviceData, batch: Tensor, parameters: Parameters, sgd: SGD) -> Tensor:
@@ -163,7 +180,12 @@ def evaluate(model: FullyConnected, images: Tensor, labels: Tensor, data: Device
         expected = some_labels.expand(runs, -1)
         losses += functional.cross_entropy(logits, expected, reduction="none").sum(dim=1)
         correct += (logits.argmax(dim=1) == expected).sum(dim=1)
-    return losses / len(labels), correct / len(labels)
+    return losses / len(labels), correct.double() / len(labels)
+
+
+def _weight_norm(model: FullyConnected, run: int) -> Tensor:
+    """Euclidean norm of all weight matrices of one run, float64; one run at a time, so that siblings do not matter."""
+    return torch.stack([torch.linalg.vector_norm(w[run].detach(), dtype=torch.float64) for w in model.weights]).norm()
 
 
 def _epoch_rows(
@@ -179,7 +201,7 @@ def _epoch_rows(
     sizes = torch.full((steps,), parameters.batch_size, dtype=torch.float64)
     sizes[-1] = images - parameters.batch_size * (steps - 1)
     test_losses, accuracies = evaluate(model, data.test_images, data.test_labels, data)
-    norms = sum(weight.detach().double().square().sum(dim=(1, 2)) for weight in model.weights).sqrt()
+    norms = torch.stack([_weight_norm(model, run) for run in range(len(seeds))])
     losses, test_losses, accuracies, norms = (t.cpu() for t in (losses, test_losses, accuracies, norms))
     rows = []
     for k, seed in enumerate(seeds):
