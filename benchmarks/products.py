@@ -1,0 +1,73 @@
+"""The floor: the matrix products of training and evaluation, and nothing else."""
+
+import torch
+from torch import Tensor
+
+from equinorm.models import FullyConnected
+
+EVALUATION_BATCH = 1000  # as in equinorm.training
+
+
+class Products:
+    """The products of the network of depth p, in the trainer's shapes and layouts, chained as they are there.
+
+    `torch.mm` for one run; `torch.bmm` with a leading axis where `runs` is given.
+    """
+
+    def __init__(
+        self,
+        p: int,
+        runs: int | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        weights = FullyConnected(p, seeds=range(runs or 1)).weights
+        self._lead = () if runs is None else (runs,)
+        self._options = {"device": device, "dtype": dtype}
+        self._multiply = torch.mm if runs is None else torch.bmm
+        self._weights = [w.detach().to(**self._options).view(*self._lead, *w.shape[1:]) for w in weights]
+        self._gradients = [torch.empty_like(w) for w in self._weights]
+        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+
+    def forward(self, batch: int) -> None:
+        """One product per layer."""
+        activations, _ = self._activations(batch)
+        for weight, x, y in zip(self._weights, activations, activations[1:], strict=False):
+            self._multiply(weight, x, out=y)
+
+    def step(self, batch: int) -> None:
+        """Forward; then, from the last layer, the gradients of the layer's input (not of the images) and weight."""
+        self.forward(batch)
+        x, gradients = self._activations(batch)
+        for k in reversed(range(len(self._weights))):
+            if k > 0:
+                self._multiply(self._weights[k].mT, gradients[k + 1], out=gradients[k])
+            self._multiply(gradients[k + 1], x[k].mT, out=self._gradients[k])
+
+    def steps(self, count: int, batch: int = 256) -> None:
+        for _ in range(count):
+            self.step(batch)
+
+    def train_epoch(self, train: int, batch: int = 256) -> None:
+        """The products of training on `train` images."""
+        self.steps(train // batch, batch)
+        if train % batch:
+            self.step(train % batch)
+
+    def epoch(self, train: int, test: int) -> None:
+        """The products of training on `train` images and evaluating on `test`."""
+        self.train_epoch(train)
+        for start in range(0, test, EVALUATION_BATCH):
+            self.forward(min(EVALUATION_BATCH, test - start))
+
+    def _activations(self, batch: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Each layer's input and the output, ``[features, batch]``, and the gradients with respect to them."""
+        if batch not in self._buffers:
+            sizes = [self._weights[0].shape[-1], *(w.shape[-2] for w in self._weights)]
+            images = torch.randn(*self._lead, batch, sizes[0]).to(**self._options)
+            activations = [torch.empty(*self._lead, size, batch, **self._options) for size in sizes]
+            activations[0] = images.mT  # gathered images are [batch, features]
+            gradients = [torch.empty_like(x) for x in activations]
+            gradients[-1].copy_(torch.randn(gradients[-1].shape) / batch)
+            self._buffers[batch] = activations, gradients
+        return self._buffers[batch]
