@@ -91,7 +91,7 @@ def test_a_damaged_result_is_named_and_made_again_and_only_that(demo, checkout):
     damaged.write_bytes(good[: len(good) // 2])
     plan = run_all(checkout, "demo", "-n")
     assert "enorm, p = 3: runs/enorm/p03.csv: changed or truncated" in plan.stdout
-    assert "1 to run" in plan.stdout
+    assert "11 of 12 cells are done" in plan.stdout
     untouched = (demo / "runs" / "enorm" / "p01.csv").stat().st_mtime_ns
     done = run_all(checkout, "demo")
     assert done.returncode == 0, done.stderr

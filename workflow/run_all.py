@@ -29,9 +29,9 @@ def main() -> int:
         return fail(str(error))
     outputs = Path(arguments.outputs or REPOSITORY / "outputs" / profile.name).resolve()
     grid = tables.collect(profile, outputs)
-    needed = [cell for cell in profile.cells() if (cell.variant, cell.p) in grid.problems]
+    needed = [cell for cell in profile.cells() if (cell.variant, cell.p) in grid.problems and not arguments.summary]
     summary_needed = bool(needed) or not tables.summary_is_current(grid, outputs)
-    report_plan(profile, grid, len(needed), shown(outputs))
+    report_plan(profile, grid, shown(outputs))
     if arguments.dry_run:
         for cell in needed:
             print(f"  {cell.variant}, p = {cell.p}: {reason_shown(grid.problems[cell.variant, cell.p], outputs)}")
@@ -59,6 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     names = ", ".join(sorted(path.stem for path in (REPOSITORY / "config").glob("*.yaml")))
     parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml)")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
+    parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")
     parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")
     parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
     parser.add_argument(
@@ -104,6 +105,8 @@ def run(arguments: argparse.Namespace, profile: Profile, outputs: Path, needed: 
         print(f"missing: {reason_shown(problem, outputs)}", file=sys.stderr)
     if failed and not grid.problems:
         return fail(f"the summary failed; see {shown(outputs / 'notebooks' / 'summary.ipynb')}")
+    if arguments.summary:
+        return failed
     if failed or grid.problems:
         return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
                     f"{shown(outputs / 'notebooks')}. What is done is kept; the same command goes on")  # fmt: skip
@@ -147,9 +150,11 @@ def stop(process: subprocess.Popen) -> None:
             return
 
 
-def report_plan(profile: Profile, grid: tables.Grid, needed: int, outputs: str) -> None:
-    cells = len(profile.cells())
-    print(f"{profile.name}: {profile.title}. {cells - needed} of {cells} cells are done in {outputs}, {needed} to run.")
+def report_plan(profile: Profile, grid: tables.Grid, outputs: str) -> None:
+    cells, missing = len(profile.cells()), len(grid.problems)
+    print(
+        f"{profile.name}: {profile.title}. {cells - missing} of {cells} cells are done in {outputs}, {missing} missing."
+    )
 
 
 def path_for_notebooks(outputs: Path) -> str:

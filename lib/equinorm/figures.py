@@ -80,7 +80,7 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
     depths = sorted(status["p"].unique())
     width = min((b - a for a, b in pairwise(depths)), default=2)
     for k, variant in enumerate(variants):
-        shift = (k - (len(variants) - 1) / 2) * 0.1 * width  # so that error bars stand beside each other
+        shift = (k - (len(variants) - 1) / 2) * 0.06 * width  # so that error bars stand beside each other
         own = runs[runs["variant"] == variant]
         if len(own):
             sns.lineplot(
@@ -98,16 +98,16 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
         "X": ("diverged (NaN) in at least one run", (status["diverged"] > 0) & status["variant"].isin(variants)),
         "$?$": ("not run yet", (status["status"] != "done") & status["variant"].isin(variants)),
     }
-    for marker, (label, present) in marks.items():
-        if present.any():
-            axis.plot([], [], marker=marker, ls="", color="0.35", ms=8, label=label)
+    marked = [(marker, label) for marker, (label, present) in marks.items() if present.any()]
+    for marker, label in marked:
+        axis.plot([], [], marker=marker, ls="", color="0.35", ms=8, label=label)
     axis.set(xlabel="p (number of intermediary layers)", ylabel="test accuracy", xticks=depths)
     axis.set_xlim(min(depths) - width / 2, max(depths) + width / 2)
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     # The runs set the scale: with two runs an interval can be longer than all of the axis, and is cut off there.
     low, high = (runs["test_accuracy"].min(), runs["test_accuracy"].max()) if len(runs) else (0.0, 1.0)
     margin = 0.01 + 0.2 * (high - low)
-    room = 0.06 * len(variants) * (high - low + 2 * margin)  # for the marks below the lines
+    room = 0.06 * len(variants) * (high - low + 2 * margin) if marked else 0  # for the marks, below the lines
     axis.set_ylim(low - margin - room, min(1, high + margin))
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False)
     return figure
