@@ -101,12 +101,13 @@ def run(arguments: argparse.Namespace, profile: Profile, outputs: Path, needed: 
     (outputs / ".summary").unlink(missing_ok=True)
     failed = call([*command, "--", ".summary"], environment) or failed
     grid = tables.collect(profile, outputs)
+    if arguments.summary and not failed:
+        print(f"the report is {shown(outputs / 'report.md')}")
+        return 0
     for problem in grid.problems.values():
         print(f"missing: {reason_shown(problem, outputs)}", file=sys.stderr)
     if failed and not grid.problems:
         return fail(f"the summary failed; see {shown(outputs / 'notebooks' / 'summary.ipynb')}")
-    if arguments.summary:
-        return failed
     if failed or grid.problems:
         return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
                     f"{shown(outputs / 'notebooks')}. What is done is kept; the same command goes on")  # fmt: skip

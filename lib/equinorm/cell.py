@@ -1,6 +1,7 @@
 """One cell of the grid, from its parameters to its files: what the variant notebooks call."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def run(*, outputs: str = "outputs/interactive", device: str = "auto", **paramet
     dataset = data.load(checked.dataset)
     files = CellFiles(Path(outputs) / "runs", checked.variant, checked.p)
     title = f"{VARIANTS[checked.variant].title}, p = {checked.p}"
-    with tqdm(total=checked.epochs, unit="epoch", desc=title, mininterval=1, dynamic_ncols=True) as bar:
+    with tqdm(total=checked.epochs, unit="epoch", desc=title, mininterval=1, file=sys.stdout) as bar:
 
         def report(history: History) -> None:
             done = len(history.epoch_seconds)
