@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equinorm import figures, tables
+from equinorm import claims, figures, html, tables
 from equinorm.config import REPOSITORY
 from equinorm.experiments import VARIANTS
 from equinorm.files import atomically
@@ -34,28 +34,44 @@ def total_runs(grid: Grid) -> int:
 
 
 def write(grid: Grid, outputs: Path) -> pd.DataFrame:
-    """Write tables/*.csv, figures/*.svg and .png and report.md under `outputs`; returns the list of files written.
+    """Write tables/*.csv, figures/*.svg and .png, report.md and report.html under `outputs`; returns what was written.
 
     The report of the `paper` profile is written to the repository's report.md too.
     """
     written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in all_tables(grid).items()]
     for name, figure in all_figures(grid).items():
         written += _write_figure(figure, outputs / "figures" / name)
-    written.append(_write_text(render(grid, base=""), outputs / "report.md"))
+    report = render(grid, base="")
+    written.append(_write_text(report, outputs / "report.md"))
+    written.append(_write_text(html.page(report, outputs), outputs / "report.html"))
     if grid.profile.name == "paper" and outputs.resolve() == REPOSITORY / "outputs" / "paper":
-        written.append(_write_text(render(grid, base="outputs/paper/"), REPOSITORY / "report.md"))
+        written.append(_write_text(render(grid, base="outputs/paper/", root=""), REPOSITORY / "report.md"))
     _write_text(tables.inputs_digest(grid) + "\n", outputs / "tables" / "inputs.sha256")
     return pd.DataFrame({"file": [path.as_posix() for path in written]})
 
 
 def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
     """Every table, by the name of its file."""
-    return {
+    frames = {
         "runs": tables.final_runs(grid),
         "status": tables.status(grid),
         "accuracy": tables.accuracy(grid),
         "cost": tables.cost(grid),
     }
+    if follows_protocol(grid):
+        frames["claims"] = judged(grid)
+    return frames
+
+
+def follows_protocol(grid: Grid) -> bool:
+    """Whether the profile is one that the claims of the 2019 report can be held against."""
+    profile = grid.profile
+    return profile.dataset == "cifar10" and profile.epochs == 60 and profile.learning_rate is None
+
+
+def judged(grid: Grid) -> pd.DataFrame:
+    """The claims of the 2019 report with their verdicts, as `claims.judge` gives them."""
+    return claims.judge(claims.Evidence(tables.final_runs(grid), tables.status(grid), tables.cost(grid)))
 
 
 def all_figures(grid: Grid) -> dict[str, Figure]:
@@ -70,8 +86,8 @@ def all_figures(grid: Grid) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def render(grid: Grid, base: str) -> str:
-    """The report in Markdown; links to tables, figures and notebooks start with `base`."""
+def render(grid: Grid, base: str, root: str = "../../") -> str:
+    """The report in Markdown; links to its tables, figures and notebooks start with `base`, others with `root`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("equinorm"), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -80,7 +96,9 @@ def render(grid: Grid, base: str) -> str:
     results = grid.results.values()
     return template.render(
         base=base,
+        root=root,
         profile=grid.profile,
+        claims=judged(grid) if follows_protocol(grid) else None,
         status_sentence=status_sentence(grid),
         missing=status[status["status"] == "missing"],
         main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),

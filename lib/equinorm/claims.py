@@ -1,0 +1,236 @@
+"""The claims of the 2019 report, each with its place there, a predicate over the tables, and the verdict it computes.
+
+Variants are compared depth by depth: the difference of their mean final accuracies at each p, the mean of these
+differences and its 95 % interval over the depths (a paired t interval). The depths are the sample here: it says how
+sure it is that one variant is better over this range of depths, not at a single one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from equinorm import statistics
+from equinorm.experiments import DEPTHS, VARIANTS
+
+Verdict = Literal["reproduced", "not reproduced", "inconclusive"]
+HOURS_IN_2019 = 24
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the predicates look at: the frames of `tables.final_runs`, `tables.status` and `tables.cost`."""
+
+    runs: pd.DataFrame
+    status: pd.DataFrame
+    cost: pd.DataFrame
+
+    def means(self, variant: str) -> pd.Series:
+        """Mean final accuracy of the runs that finished, by p."""
+        own = self.runs[(self.runs["variant"] == variant) & ~self.runs["diverged"]]
+        return own.groupby("p")["test_accuracy"].mean()
+
+    def missing(self, *variants: str) -> list[str]:
+        """The cells of `variants` that have no results, in words."""
+        done = set(
+            self.status.loc[self.status["status"] == "done", ["variant", "p"]].itertuples(index=False, name=None)
+        )
+        return [f"{VARIANTS[v].title} p = {p}" for v in variants for p in DEPTHS if (v, p) not in done]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variant `a` against `b` over the depths at which both have a run that finished."""
+
+    differences: pd.Series  # by p: mean accuracy of a minus that of b
+
+    @property
+    def wins(self) -> int:
+        return int((self.differences > 0).sum())
+
+    @property
+    def n(self) -> int:
+        return len(self.differences)
+
+    @property
+    def mean(self) -> float:
+        return float(self.differences.mean()) if self.n else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        half = statistics.half_width(self.differences)
+        return self.mean - half, self.mean + half
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "no depth at which both finished"
+        low, high = self.interval
+        text = "no interval" if np.isnan(low) else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+        return f"{100 * self.mean:+.1f} points on average ({text}), ahead at {self.wins} of {self.n} depths"
+
+
+def compare(evidence: Evidence, a: str, b: str, depths: tuple[int, ...] = DEPTHS) -> Comparison:
+    """`a` minus `b`, paired by depth."""
+    difference = (evidence.means(a) - evidence.means(b)).dropna()
+    return Comparison(difference[difference.index.isin(depths)])
+
+
+def _beats(comparison: Comparison, share: float) -> Verdict:
+    """Reproduced where `a` is ahead at no less than `share` of the depths and the interval lies above 0; not reproduced
+    where it is ahead at too few and the interval reaches below 0, or lies wholly there; else inconclusive."""
+    low, high = comparison.interval
+    often = comparison.n > 0 and comparison.wins >= share * comparison.n
+    if often and low > 0:
+        return "reproduced"
+    if high < 0 or (not often and low <= 0):
+        return "not reproduced"
+    return "inconclusive"
+
+
+def _worst(verdicts: list[Verdict]) -> Verdict:
+    order: list[Verdict] = ["not reproduced", "inconclusive", "reproduced"]
+    return min(verdicts, key=order.index)
+
+
+def _pair(a: str, b: str, share: float) -> Callable[[Evidence], tuple[Verdict, str]]:
+    def predicate(evidence: Evidence) -> tuple[Verdict, str]:
+        comparison = compare(evidence, a, b)
+        return _beats(comparison, share), str(comparison)
+
+    return predicate
+
+
+def _best_at_most_depths(evidence: Evidence) -> tuple[Verdict, str]:
+    means = pd.DataFrame({v: evidence.means(v) for v in ("baseline", "batch_norm", "enorm", "enorm_batch_norm")})
+    best = means.idxmax(axis=1)
+    count = int((best == "enorm_batch_norm").sum())
+    others = best[best != "enorm_batch_norm"].map(lambda v: VARIANTS[v].title).value_counts()
+    rest = ", ".join(f"{title} at {number}" for title, number in others.items())
+    text = f"ENorm + BN is best at {count} of {len(best)} depths" + (f" ({rest})" if rest else "")
+    return ("reproduced" if count > len(best) / 2 else "not reproduced"), text
+
+
+def _all_beat_baseline(evidence: Evidence) -> tuple[Verdict, str]:
+    compared = {v: compare(evidence, v, "baseline") for v in ("batch_norm", "enorm", "enorm_batch_norm")}
+    text = "; ".join(f"{VARIANTS[v].title}: {comparison}" for v, comparison in compared.items())
+    return _worst([_beats(comparison, 0.5) for comparison in compared.values()]), text
+
+
+def _ranking(evidence: Evidence) -> tuple[Verdict, str]:
+    pairs = (("enorm_batch_norm", "enorm"), ("enorm", "batch_norm"), ("batch_norm", "baseline"))
+    compared = {pair: compare(evidence, *pair) for pair in pairs}
+    text = "; ".join(f"{VARIANTS[a].title} over {VARIANTS[b].title}: {c}" for (a, b), c in compared.items())
+    return _worst([_beats(comparison, 0.5) for comparison in compared.values()]), text
+
+
+def _low_at_19(evidence: Evidence) -> tuple[Verdict, str]:
+    """Below what a straight line through the smaller depths predicts, by its 95 % prediction interval."""
+    means = evidence.means("enorm_batch_norm")
+    if 19 not in means.index:
+        return "reproduced", "no run at p = 19 finished"
+    earlier = means[means.index < 19]
+    x, y = earlier.index.to_numpy(float), earlier.to_numpy()
+    line = stats.linregress(x, y)
+    predicted = line.intercept + line.slope * 19
+    residual = np.sqrt(((y - line.intercept - line.slope * x) ** 2).sum() / (len(x) - 2))
+    spread = residual * np.sqrt(1 + 1 / len(x) + (19 - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+    half = stats.t.ppf(0.975, len(x) - 2) * spread
+    text = (
+        f"{100 * means[19]:.1f} % at p = 19; a line through p < 19 predicts {100 * predicted:.1f} ± {100 * half:.1f} % "
+        "(95 % prediction interval)"
+    )
+    return ("reproduced" if means[19] < predicted - half else "not reproduced"), text
+
+
+def _bias_threshold(evidence: Evidence) -> tuple[Verdict, str]:
+    own = evidence.runs[evidence.runs["variant"] == "enorm_bias"]
+    low, high = own[own["p"] <= 9], own[own["p"] > 9]
+    first_epoch = high["diverged"] & (high["epoch"] == 1)
+    text = (
+        f"p > 9: {int(high['diverged'].sum())} of {len(high)} runs diverged, {int(first_epoch.sum())} of them in the "
+        f"first epoch; p ≤ 9: {int(low['diverged'].sum())} of {len(low)} diverged"
+    )
+    return ("reproduced" if first_epoch.all() and not low["diverged"].any() else "not reproduced"), text
+
+
+def _biases_help(evidence: Evidence) -> tuple[Verdict, str]:
+    compared = {
+        "baseline": compare(evidence, "baseline_bias", "baseline"),
+        "ENorm where it trains": compare(evidence, "enorm_bias", "enorm"),
+    }
+    text = "; ".join(f"{name}: {comparison}" for name, comparison in compared.items())
+    return _worst([_beats(comparison, 0.5) for comparison in compared.values()]), text
+
+
+def _now_and_then(evidence: Evidence) -> tuple[Verdict, str]:
+    own = evidence.runs[(evidence.runs["variant"] == "enorm") & (evidence.runs["p"] > 9)]
+    diverged, n = int(own["diverged"].sum()), len(own)
+    high = stats.binomtest(diverged, n).proportion_ci(method="exact").high if n else 1.0
+    text = f"{diverged} of {n} ENorm runs at p > 9 diverged (rate at most {100 * high:.0f} %, exact 95 % interval)"
+    if diverged:
+        return ("reproduced" if diverged < n else "not reproduced"), text
+    return ("inconclusive" if high > 0.05 else "not reproduced"), text
+
+
+def _cost(evidence: Evidence) -> tuple[Verdict, str]:
+    hours = evidence.cost["seconds"].sum() / 3600
+    devices = "; ".join(sorted(set(evidence.cost["device"])))
+    text = f"{hours:.1f} hours for {int(evidence.cost['runs'].sum())} runs on {devices}"
+    return "inconclusive", text + f"; {HOURS_IN_2019} hours in 2019, on Colab's GPUs: another device"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: what the 2019 report says, where, and how it is judged once all cells of `variants` are there."""
+
+    number: int
+    text: str
+    place: str
+    variants: tuple[str, ...]
+    predicate: Callable[[Evidence], tuple[Verdict, str]]
+
+
+_MAIN = ("baseline", "batch_norm", "enorm", "enorm_batch_norm")
+CLAIMS = (
+    Claim(1, "ENorm beats the baseline at almost every p", "section 3, on Figure 2", ("baseline", "enorm"),
+          _pair("enorm", "baseline", 0.8)),
+    Claim(2, "ENorm + BN is best at most p", "section 3, on Figure 2", _MAIN, _best_at_most_depths),
+    Claim(3, "ENorm + BN beats BN alone consistently", "section 3, on Figure 2", ("batch_norm", "enorm_batch_norm"),
+          _pair("enorm_batch_norm", "batch_norm", 0.9)),
+    Claim(4, "The ranking is ENorm + BN, ENorm, BN, baseline", "section 4.1 and conclusion", _MAIN, _ranking),
+    Claim(5, "Every scheme beats the baseline", "section 4.1", _MAIN, _all_beat_baseline),
+    Claim(6, "ENorm + BN is relatively low at p = 19", "section 3 and conclusion", ("enorm_batch_norm",), _low_at_19),
+    Claim(7, "With biases, ENorm gives NaN at every p > 9 within the first epoch, and trains at p ≤ 9",
+          "section 3, on Figure 3", ("enorm_bias",), _bias_threshold),
+    Claim(8, "With biases, ENorm still beats the baseline where it trains", "section 3, on Figure 3",
+          ("baseline_bias", "enorm_bias"), _pair("enorm_bias", "baseline_bias", 0.8)),
+    Claim(9, "Biases raise the baseline's accuracy slightly, and ENorm's where it trains", "section 3, on Figure 3",
+          ("baseline", "enorm", "baseline_bias", "enorm_bias"), _biases_help),
+    Claim(10, "Without biases, ENorm diverges now and then at high p", "section 4.1", ("enorm",), _now_and_then),
+    Claim(11, f"The whole study takes about {HOURS_IN_2019} hours", "section 4.1", tuple(VARIANTS), _cost),
+)  # fmt: skip
+
+
+def judge(evidence: Evidence) -> pd.DataFrame:
+    """One row per claim: number, claim, place, verdict, evidence.
+
+    Where cells are missing, the verdict is *inconclusive*, and the evidence is what there is so far.
+    """
+    rows = []
+    for claim in CLAIMS:
+        missing = evidence.missing(*claim.variants)
+        if len(missing) == len(claim.variants) * len(DEPTHS):
+            verdict, text = "inconclusive", "no cell has been run yet"
+        elif missing and claim.number in (6, 7):  # these are about single depths, and say nothing without them
+            verdict, text = "inconclusive", f"cells not run yet: {len(missing)}"
+        else:
+            verdict, text = claim.predicate(evidence)
+            if missing:
+                verdict, text = "inconclusive", f"cells not run yet: {len(missing)}; so far: {text}"
+        rows.append(
+            {"number": claim.number, "claim": claim.text, "place": claim.place, "verdict": verdict, "evidence": text}
+        )
+    return pd.DataFrame(rows)

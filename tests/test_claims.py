@@ -1,0 +1,100 @@
+"""The verdicts: each claim comes out as it must on tables where the answer is known."""
+
+import pandas as pd
+import pytest
+
+from equinorm import claims
+from equinorm.experiments import DEPTHS, VARIANTS
+
+AS_IN_2019 = {
+    "baseline": 0.50,
+    "batch_norm": 0.52,
+    "enorm": 0.54,
+    "enorm_batch_norm": 0.56,
+    "baseline_bias": 0.51,
+    "enorm_bias": 0.55,
+}
+
+
+def evidence(levels=AS_IN_2019, change=lambda row: row, missing=()):
+    """Runs at the given accuracies (with a little variation over p), after `change`; cells in `missing` left out."""
+    runs, status = [], []
+    for variant in VARIANTS:
+        for p in DEPTHS:
+            done = (variant, p) not in missing
+            status.append({"variant": variant, "p": p, "status": "done" if done else "missing", "diverged": 0})
+            if done:
+                row = {"variant": variant, "p": p, "seed": 0, "epoch": 60, "diverged": False}
+                row["test_accuracy"] = levels[variant] + 0.001 * ((p * 7 + len(variant)) % 5)
+                runs.append(change(row))
+    runs = pd.DataFrame(runs)
+    cost = pd.DataFrame({"seconds": [3600.0] * 3, "runs": [1] * 3, "device": ["a CPU"] * 3})
+    return claims.Evidence(runs, pd.DataFrame(status), cost)
+
+
+def nan_above_9(row):
+    if row["variant"] == "enorm_bias" and row["p"] > 9:
+        row |= {"diverged": True, "epoch": 1, "test_accuracy": None}
+    if row["variant"] == "enorm" and row["p"] == 19:
+        row |= {"diverged": True, "epoch": 30, "test_accuracy": None}
+    if row["variant"] == "enorm_batch_norm" and row["p"] == 19:
+        row["test_accuracy"] -= 0.05
+    return row
+
+
+def verdicts(evidence):
+    return claims.judge(evidence).set_index("number")["verdict"].to_dict()
+
+
+def test_runs_like_those_of_2019_reproduce_every_claim_but_the_cost():
+    judged = verdicts(evidence(change=nan_above_9))
+    assert judged == dict.fromkeys(range(1, 11), "reproduced") | {11: "inconclusive"}
+
+
+def test_the_opposite_reproduces_none():
+    opposite = {variant: 1 - level for variant, level in AS_IN_2019.items()}
+    judged = verdicts(evidence(opposite))
+    assert all(judged[number] == "not reproduced" for number in (1, 2, 3, 4, 5, 6, 7, 8))
+
+
+def test_equal_variants_do_not_beat_each_other():
+    judged = verdicts(evidence(dict.fromkeys(AS_IN_2019, 0.5)))
+    assert "reproduced" not in {judged[number] for number in (1, 3, 4, 5, 8, 9)}
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_a_missing_cell_makes_its_claims_inconclusive_and_says_why(number):
+    claim = next(claim for claim in claims.CLAIMS if claim.number == number)
+    row = claims.judge(evidence(missing={(claim.variants[0], 19)})).set_index("number").loc[number]
+    assert row["verdict"] == "inconclusive"
+    assert "cells not run yet: 1" in row["evidence"]
+
+
+def test_nothing_run_is_inconclusive_throughout():
+    none = {(variant, p) for variant in VARIANTS for p in DEPTHS}
+    full = evidence()
+    empty = claims.Evidence(full.runs.iloc[:0], evidence(missing=none).status, full.cost.iloc[:0])
+    assert set(verdicts(empty).values()) == {"inconclusive"}
+
+
+def test_no_divergence_in_few_runs_is_inconclusive_not_a_refutation():
+    assert verdicts(evidence())[10] == "inconclusive"
+
+
+def test_one_early_divergence_at_small_p_refutes_the_threshold():
+    def change(row):
+        row = nan_above_9(row)
+        if row["variant"] == "enorm_bias" and row["p"] == 7:
+            row |= {"diverged": True, "epoch": 1, "test_accuracy": None}
+        return row
+
+    assert verdicts(evidence(change=change))[7] == "not reproduced"
+
+
+def test_comparison_is_a_paired_t_interval_over_depths():
+    judged = claims.compare(evidence(), "enorm", "baseline")
+    from scipy import stats
+
+    expected = stats.ttest_1samp(judged.differences, 0).confidence_interval(0.95)
+    assert judged.interval == pytest.approx((expected.low, expected.high))
+    assert judged.n == len(DEPTHS)
