@@ -17,7 +17,7 @@ class Profile(BaseModel):
     - title: what it is, in a few words
     - repeats: for each variant, how many runs; their seeds are 0, 1, ...
     - depths: the numbers p of intermediary layers
-    - dataset, epochs, learning_rate: as in `experiments.Parameters`, the same for all cells
+    - dataset, epochs, learning_rate, precision: as in `experiments.Parameters`, the same for all cells
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -27,6 +27,7 @@ class Profile(BaseModel):
     dataset: str
     epochs: int
     learning_rate: float | None = None
+    precision: str = "float32"
     depths: Annotated[list[int], Field(min_length=1)]
     repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
 
@@ -44,6 +45,7 @@ class Profile(BaseModel):
                     "epochs": self.epochs,
                     "learning_rate": self.learning_rate,
                     "dataset": self.dataset,
+                    "precision": self.precision,
                 }
             )
             for p in self.depths

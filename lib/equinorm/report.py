@@ -40,7 +40,7 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
     """
     written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in all_tables(grid).items()]
     for name, figure in all_figures(grid).items():
-        written += _write_figure(figure, outputs / "figures" / name)
+        written += write_figure(figure, outputs / "figures" / name)
     report = render(grid, base="")
     written.append(_write_text(report, outputs / "report.md"))
     written.append(_write_text(html.page(report, outputs), outputs / "report.html"))
@@ -170,7 +170,7 @@ def _write_table(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _write_figure(figure: Figure, stem: Path) -> list[Path]:
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as .svg and .png, without the date that would make each file differ from the last."""
     paths = []
     for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
