@@ -109,7 +109,9 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
     margin = 0.01 + 0.2 * (high - low)
     room = 0.06 * len(variants) * (high - low + 2 * margin) if marked else 0  # for the marks, below the lines
     axis.set_ylim(low - margin - room, min(1, high + margin))
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False)
+    entries = len(variants) + len(marked)
+    columns = entries if entries <= 4 else 3
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, frameon=False)
     return figure
 
 

@@ -100,6 +100,8 @@ def render(grid: Grid, base: str, root: str = "../../") -> str:
         profile=grid.profile,
         claims=judged(grid) if follows_protocol(grid) else None,
         status_sentence=status_sentence(grid),
+        data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",
+        repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
         missing=status[status["status"] == "missing"],
         main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
         bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
