@@ -96,6 +96,7 @@ def test_a_damaged_result_is_named_and_made_again_and_only_that(demo, checkout):
     done = run_all(checkout, "demo")
     assert done.returncode == 0, done.stderr
     assert damaged.read_bytes() == good
+    assert [path.read_bytes() for path in demo.glob("set_aside/*/enorm/p03.csv")] == [good[: len(good) // 2]]
     assert (demo / "runs" / "enorm" / "p01.csv").stat().st_mtime_ns == untouched
 
 

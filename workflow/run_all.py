@@ -45,7 +45,7 @@ def main() -> int:
         with FileLock(outputs / ".lock", timeout=0):
             if needed:
                 data.load(profile.dataset)  # downloads where needed, and finds damaged files, before anything starts
-            return run(arguments, profile, outputs, needed, gpu=device.type == "cuda")
+            return run(arguments, grid, outputs, needed, gpu=device.type == "cuda")
     except Timeout:
         return fail(f"{shown(outputs)}: another run_all.sh is at work there; wait for it or give another --outputs")
     except (data.DataError, OSError) as error:
@@ -76,15 +76,15 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def run(arguments: argparse.Namespace, profile: Profile, outputs: Path, needed: list, *, gpu: bool) -> int:
+def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list, *, gpu: bool) -> int:
     """Train what is needed, then make the summary of what there is; the exit status."""
+    profile = grid.profile
     cores = os.cpu_count() or 1
     jobs = arguments.jobs or (1 if gpu else default_jobs(cores))
     threads = arguments.threads or max(1, cores // jobs)
-    for cell in needed:  # what cannot be used makes room; Snakemake makes what is not there
-        files = CellFiles(outputs / "runs", cell.variant, cell.p)
-        files.csv.unlink(missing_ok=True)
-        files.json.unlink(missing_ok=True)
+    for cell in needed:  # what cannot be used makes room, and is kept; Snakemake makes what is not there
+        for old in results.set_aside(CellFiles(outputs / "runs", cell.variant, cell.p)):
+            print(f"kept as {shown(old)}: {reason_shown(grid.problems[cell.variant, cell.p], outputs)}")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile"),
         "--directory", str(outputs), "--cores", str(jobs * threads), "--jobs", str(jobs),

@@ -7,6 +7,7 @@ sha256 of the CSV, so a pair that is truncated, edited or half-written is recogn
 import hashlib
 import io
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,17 @@ def write(files: CellFiles, parameters: Parameters, history: History, origin: di
     with atomically(files.json) as temporary:
         temporary.write_text(json.dumps(metadata, indent=1) + "\n")
     return Result(frame, metadata)
+
+
+def set_aside(files: CellFiles) -> list[Path]:
+    """Move a cell's results out of the way, to a folder of the time beside `runs`; returns where they are now."""
+    folder = files.runs.parent / "set_aside" / time.strftime("%Y-%m-%dT%H-%M-%S") / files.variant
+    moved = []
+    for path in (files.csv, files.json):
+        if path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            moved.append(path.rename(folder / path.name))
+    return moved
 
 
 def read(files: CellFiles) -> Result:
