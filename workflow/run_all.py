@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from equinorm import data, provenance, tables
+from equinorm import data, provenance, results, tables
 from equinorm.config import REPOSITORY, Profile, load_profile
 from equinorm.results import CellFiles
 from watch import Watcher
