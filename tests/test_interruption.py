@@ -1,5 +1,6 @@
 """A cell that is killed goes on from its last whole epoch, and ends with the same bytes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from equinorm import cell
@@ -33,15 +35,14 @@ def epoch_reached(files: CellFiles) -> int:
         return 0
 
 
-def children(process: int) -> list[int]:
-    """The processes that `process` started and that still run, and so on: Linux only."""
-    found = []
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    for pid, parent in pairs:
-        if parent == process:
-            found += [pid, *children(pid)]
-    return found
+def children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.mark.parametrize("victim", ["notebook runner", "kernel"])
@@ -53,8 +54,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
         time.sleep(0.05)
     kernels = children(process.pid)
     assert kernels
-    for pid in kernels if victim == "kernel" else [process.pid, *kernels]:
-        os.kill(pid, signal.SIGKILL)
+    kill(kernels if victim == "kernel" else [psutil.Process(process.pid), *kernels])
     assert process.wait(60) != 0
     assert 2 <= epoch_reached(files) < LONG["epochs"]
     assert not files.csv.exists()
@@ -63,3 +63,33 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     cell.run(variant="enorm", **LONG, outputs=str(whole), device="cpu")
     assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()
     assert not files.checkpoint.exists()
+
+
+def test_grid_whose_launcher_was_killed_keeps_its_lock_and_a_closed_terminal_stops_it(tmp_path):
+    command = ["bash", str(REPOSITORY / "run_all.sh"), "demo", "--jobs", "1", "--outputs", str(tmp_path / "outputs")]
+
+    def launch():
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        while not list(tmp_path.glob("outputs/runs/*/*.progress.json")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        return process
+
+    first = launch()
+    started = children(first.pid)
+    first.kill()
+    first.wait()
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode != 0
+    assert "another run_all.sh is at work there" in second.stderr
+    kill(started)
+    for path in tmp_path.glob("outputs/runs/*/*.progress.json"):
+        path.unlink()
+    third = launch()
+    started = children(third.pid)
+    third.send_signal(signal.SIGHUP)
+    _, said = third.communicate(timeout=30)
+    assert third.returncode == 1
+    assert said.strip().endswith("stopped; what is done is kept, and the same command goes on")
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert not alive

@@ -1,12 +1,13 @@
 """Results on disk: what was written comes back; what was damaged, edited or is out of date is refused by name."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 
 import pytest
 
-from equinorm import cell, results
+from equinorm import cell, experiments, results
 from equinorm.config import REPOSITORY
 from equinorm.experiments import check_parameters
 from equinorm.results import CellFiles, ResultError
@@ -113,3 +114,16 @@ def test_code_digest_ignores_comments_and_docstrings_but_not_code(tmp_path):
     same = digest(lambda text: text)
     assert digest(lambda text: "# a comment\n" + text.replace("One cycle goes", "A cycle goes")) == same
     assert digest(lambda text: text.replace("c: float = 1.2", "c: float = 1.1")) != same
+
+
+def test_result_of_another_schedule_or_variant_is_out_of_date(written, monkeypatch):
+    files, _ = written
+    parameters = check_parameters(TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments.Parameters, "epoch_learning_rate", lambda self, epoch: self.initial_learning_rate)
+        with pytest.raises(ResultError, match="another learning-rate schedule"):
+            results.read_for(files, parameters)
+    with_biases = dataclasses.replace(experiments.VARIANTS["enorm"], biases=True)
+    monkeypatch.setitem(experiments.VARIANTS, "enorm", with_biases)
+    with pytest.raises(ResultError, match="another protocol"):
+        results.read_for(files, parameters)

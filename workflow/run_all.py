@@ -5,14 +5,16 @@ stopped at any moment: what is done is kept, and a cell that was cut off goes on
 """
 
 import argparse
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from equinorm import data, provenance, results, tables
 from equinorm.config import REPOSITORY, Profile, load_profile
@@ -41,15 +43,28 @@ def main() -> int:
         print(f"nothing to do; the report is {shown(outputs / 'report.md')}")
         return 0
     try:
-        outputs.mkdir(parents=True, exist_ok=True)
-        with FileLock(outputs / ".lock", timeout=0):
-            if needed:
-                data.load(profile.dataset)  # downloads where needed, and finds damaged files, before anything starts
-            return run(arguments, grid, outputs, needed, gpu=device.type == "cuda")
-    except Timeout:
-        return fail(f"{shown(outputs)}: another run_all.sh is at work there; wait for it or give another --outputs")
-    except (data.DataError, OSError) as error:
+        if needed:
+            data.load(profile.dataset)  # downloads where needed, and finds damaged files, before anything starts
+        with locked(outputs) as lock:
+            return run(arguments, grid, outputs, needed, lock, gpu=device.type == "cuda")
+    except data.DataError as error:
         return fail(str(error))
+    except BlockingIOError:
+        return fail(f"{shown(outputs)}: another run_all.sh is at work there; wait for it or give another --outputs")
+    except OSError as error:
+        return fail(f"{error.filename or outputs}: cannot be used for outputs ({error.strerror})")
+
+
+@contextlib.contextmanager
+def locked(outputs: Path) -> Iterator[int]:
+    """Hold the outputs folder; the file descriptor given is handed to Snakemake, so that the lock lives as long as it.
+
+    Raises BlockingIOError where another holds it, OSError where it cannot be written.
+    """
+    (outputs / "runs").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=outputs / "runs"), (outputs / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield file.fileno()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -65,7 +80,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=whole_number, help="cells at once (default: one for each core, 2 GiB needed each)"
     )
-    parser.add_argument("--threads", type=whole_number, help="CPU threads for each cell (default: cores / jobs)")
+    parser.add_argument(
+        "--threads",
+        type=whole_number,
+        help="CPU threads for each cell, whatever OMP_NUM_THREADS says (default: cores / jobs)",
+    )
     parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
     return parser.parse_args()
 
@@ -76,7 +95,7 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list, *, gpu: bool) -> int:
+def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list, lock: int, *, gpu: bool) -> int:
     """Train what is needed, then make the summary of what there is; the exit status."""
     profile = grid.profile
     cores = os.cpu_count() or 1
@@ -97,9 +116,9 @@ def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed:
     if needed:
         targets = [f"runs/{cell.variant}/p{cell.p:02d}.csv" for cell in needed]
         with Watcher(profile, outputs, needed) as watcher:
-            failed = call([*command, "--", *targets], environment, watcher)
+            failed = call([*command, "--", *targets], environment, lock, watcher)
     (outputs / ".summary").unlink(missing_ok=True)
-    failed = call([*command, "--", ".summary"], environment) or failed
+    failed = call([*command, "--", ".summary"], environment, lock) or failed
     grid = tables.collect(profile, outputs)
     if arguments.summary and not failed:
         print(f"the report is {shown(outputs / 'report.md')}")
@@ -121,10 +140,11 @@ def default_jobs(cores: int) -> int:
     return max(1, min(cores, int(gibibytes / 2)))
 
 
-def call(command: list[str], environment: dict[str, str], watcher: Watcher | None = None) -> int:
-    """Run Snakemake to its end; on Ctrl-C or SIGTERM stop it with all its jobs, then pass the interruption on."""
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-    previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+def call(command: list[str], environment: dict[str, str], lock: int, watcher: Watcher | None = None) -> int:
+    """Run Snakemake to its end; on Ctrl-C, SIGTERM or a closed terminal stop it with all its jobs, and end."""
+    process = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=[lock])
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.default_int_handler)
     try:
         while process.poll() is None:
             if watcher:
@@ -132,10 +152,10 @@ def call(command: list[str], environment: dict[str, str], watcher: Watcher | Non
             time.sleep(0.5)
         return process.returncode
     except KeyboardInterrupt:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, signal.SIG_IGN)  # once is enough
         stop(process)
         raise SystemExit(fail("stopped; what is done is kept, and the same command goes on")) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def stop(process: subprocess.Popen) -> None:

@@ -90,6 +90,8 @@ def main() -> int:
     try:
         check_names(arguments.notebook, parameters)
         execute(arguments.notebook, save_as, parameters, timeout)
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:  # whatever stopped it: say so in one line and fail
         print(f"FAILED {save_as}: {reason(error, timeout)}", file=sys.stderr)
         return 1

@@ -33,8 +33,9 @@ class Watcher:
     def __enter__(self) -> "Watcher":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.look(last=True)
+    def __exit__(self, stopped_by: type[BaseException] | None, *_: object) -> None:
+        if stopped_by is None:
+            self.look(last=True)
         self.bar.close()
 
     def look(self, *, last: bool = False) -> None:

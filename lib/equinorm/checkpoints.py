@@ -16,7 +16,7 @@ def identity(parameters: Parameters, dataset: Dataset) -> dict[str, str]:
     """What a checkpoint must share with a training that goes on from it."""
     return {
         "parameters": parameters.model_dump_json(),
-        "protocol": json.dumps(parameters.protocol()),
+        "protocol": json.dumps([parameters.protocol(), parameters.schedule()]),
         "data": dataset.fingerprint,
         "code": provenance.code_digest(),
     }

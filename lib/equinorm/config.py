@@ -46,6 +46,7 @@ class Profile(BaseModel):
                     "learning_rate": self.learning_rate,
                     "dataset": self.dataset,
                     "precision": self.precision,
+                    **({"c": VARIANTS[variant].c} if variant in VARIANTS else {}),
                 }
             )
             for p in self.depths

@@ -3,6 +3,7 @@
 Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et al. (2019), section 4.1.
 """
 
+import dataclasses
 import difflib
 import math
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ class Variant:
     batch_norm: bool = False
     enorm: bool = False
     biases: bool = False
+    c: float = 1.2  # the authors' best; without effect where enorm is False
+
+    def __post_init__(self) -> None:
+        if len(self.learning_rates) != len(DEPTHS):
+            raise ValueError(
+                f"variant {self.name}: {len(self.learning_rates)} learning rates, needed are {len(DEPTHS)}"
+            )
 
     def learning_rate(self, p: int) -> float:
         """Table 1's rate for p; for a p that is not in it, that of the next smaller p there (p = 0 takes that of 1)."""
@@ -49,7 +57,7 @@ VARIANTS = {
         Variant("enorm_bias", "ENorm with biases", _ENORM_RATES, enorm=True, biases=True),
     )
 }
-"""To add a variant: one entry here, one notebook of the same name in notebooks/, its name in config/*.yaml."""
+"""To add a variant, see the README: an entry here, what it does, its notebook, its name in a config/*.yaml."""
 
 
 class Parameters(BaseModel):
@@ -98,9 +106,14 @@ class Parameters(BaseModel):
 
     def protocol(self) -> dict[str, object]:
         """What `variant` and a `learning_rate` of None stand for today; kept with each result."""
-        variant = VARIANTS[self.variant]
-        flags = {"batch_norm": variant.batch_norm, "enorm": variant.enorm, "biases": variant.biases}
-        return flags | {"initial_learning_rate": self.initial_learning_rate}
+        fields = dataclasses.asdict(VARIANTS[self.variant])
+        for elsewhere in ("name", "title", "learning_rates", "c"):
+            del fields[elsewhere]
+        return fields | {"initial_learning_rate": self.initial_learning_rate}
+
+    def schedule(self) -> list[float]:
+        """The learning rate of every epoch."""
+        return [self.epoch_learning_rate(epoch) for epoch in range(1, self.epochs + 1)]
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Linear decay to 0, once per epoch: epoch number e = 1 ... E uses lr (1 - (e - 1) / E)."""

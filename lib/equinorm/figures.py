@@ -13,23 +13,27 @@ from equinorm.experiments import VARIANTS
 from equinorm.statistics import interval_ends
 
 # Okabe and Ito's colours, which remain distinct for colour-blind readers; markers differ too, for print.
-COLOURS = {
-    "baseline": "#000000",
-    "batch_norm": "#0072B2",
-    "enorm": "#D55E00",
-    "enorm_batch_norm": "#009E73",
-    "baseline_bias": "#000000",
-    "enorm_bias": "#D55E00",
-}
-MARKERS = {
-    "baseline": "o",
-    "batch_norm": "s",
-    "enorm": "D",
-    "enorm_batch_norm": "^",
-    "baseline_bias": "o",
-    "enorm_bias": "D",
-}
-CHANCE = 0.1
+_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "p", "h")
+
+
+def variants_with(*, biases: bool) -> list[str]:
+    """The variants of Figure 2 (without biases) or Figure 3 (with), in the order of the registry."""
+    return [name for name, variant in VARIANTS.items() if variant.biases == biases]
+
+
+def _place(name: str) -> int:
+    """The variant's place in the cycle of colours and markers: that of its twin with the same schemes in Figure 2."""
+    own = VARIANTS[name]
+    first = variants_with(biases=False)
+    if own.biases:
+        twins = [k for k in first if (VARIANTS[k].enorm, VARIANTS[k].batch_norm) == (own.enorm, own.batch_norm)]
+        return first.index(twins[0]) if twins else len(first) + variants_with(biases=True).index(name)
+    return first.index(name)
+
+
+COLOURS = {name: _COLOURS[_place(name) % len(_COLOURS)] for name in VARIANTS}
+MARKERS = {name: _MARKERS[_place(name) % len(_MARKERS)] for name in VARIANTS}
 
 
 def use_style() -> None:

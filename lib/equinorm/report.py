@@ -13,8 +13,8 @@ from equinorm.experiments import VARIANTS
 from equinorm.files import atomically
 from equinorm.tables import Grid
 
-MAIN_VARIANTS = ["baseline", "batch_norm", "enorm", "enorm_batch_norm"]
-BIAS_VARIANTS = ["baseline_bias", "enorm_bias"]
+MAIN_VARIANTS = figures.variants_with(biases=False)
+BIAS_VARIANTS = figures.variants_with(biases=True)
 
 
 def status_sentence(grid: Grid) -> str:
@@ -112,7 +112,7 @@ def render(grid: Grid, base: str, root: str = "../../") -> str:
             for run in result.metadata["diverged"]
         ],
         cost_table=cost_table(cost),
-        hours=cost["seconds"].sum() / 3600,
+        duration=_duration(cost["seconds"].sum()),
         runs_done=int(cost["runs"].sum()),
         runs_total=total_runs(grid),
         devices=sorted({_device(result.metadata["device"]) for result in results}),
@@ -156,6 +156,10 @@ def _accuracy_text(cell: pd.Series) -> str:
     if cell["diverged"]:
         parts.append(f"{cell['diverged']:.0f} diverged")
     return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def _device(device: dict) -> str:
