@@ -78,6 +78,15 @@ def test_result_of_other_code_or_version_is_refused(written, key, value, said):
         results.read_for(files, check_parameters(TINY))
 
 
+def test_json_without_what_the_tables_need_is_refused(written):
+    files, _ = written
+    metadata = json.loads(files.json.read_text())
+    del metadata["protocol"]
+    files.json.write_text(json.dumps(metadata))
+    with pytest.raises(ResultError, match="lacks protocol"):
+        results.read_for(files, check_parameters(TINY))
+
+
 def test_result_of_other_parameters_is_out_of_date(written):
     with pytest.raises(ResultError, match="other parameters"):
         results.read_for(written[0], check_parameters(TINY | {"epochs": 3}))

@@ -1,5 +1,6 @@
 """Tables, figures and report of a profile, written from its results: every number in the report comes from a table."""
 
+import os
 from pathlib import Path
 
 import jinja2
@@ -47,7 +48,7 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
     if grid.profile.name == "paper" and outputs.resolve() == REPOSITORY / "outputs" / "paper":
         written.append(_write_text(render(grid, base="outputs/paper/", root=""), REPOSITORY / "report.md"))
     _write_text(tables.inputs_digest(grid) + "\n", outputs / "tables" / "inputs.sha256")
-    return pd.DataFrame({"file": [path.as_posix() for path in written]})
+    return pd.DataFrame({"file": [os.path.relpath(path, REPOSITORY) for path in written]})
 
 
 def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:

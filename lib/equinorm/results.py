@@ -21,6 +21,8 @@ from equinorm.training import COLUMNS, History
 PROTOCOL_VERSION = 1
 """Raise it when what is measured changes its meaning; results of another version are not used."""
 
+_KEYS = {"parameters", "protocol", "code_digest", "diverged", "versions", "device", "data", "epoch_seconds"}
+
 
 class ResultError(Exception):
     """A result cannot be used; the message names the file and says why."""
@@ -127,8 +129,11 @@ def read(files: CellFiles) -> Result:
     try:
         metadata = json.loads(files.json.read_text())
         version, digest = metadata["protocol_version"], metadata["csv_sha256"]
+        missing = _KEYS - metadata.keys()
     except (ValueError, KeyError, TypeError):
         raise ResultError(f"{files.json}: damaged, not the JSON that was written") from None
+    if missing:
+        raise ResultError(f"{files.json}: damaged or of an earlier version, lacks {', '.join(sorted(missing))}")
     if version != PROTOCOL_VERSION:
         raise ResultError(f"{files.json}: of protocol version {version}, this is version {PROTOCOL_VERSION}")
     content = files.csv.read_bytes()
