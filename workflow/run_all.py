@@ -36,7 +36,7 @@ def main() -> int:
     report_plan(profile, grid, shown(outputs))
     if arguments.dry_run:
         for cell in needed:
-            print(f"  {cell.variant}, p = {cell.p}: {reason_shown(grid.problems[cell.variant, cell.p], outputs)}")
+            print(f"  {cell.variant}, p = {cell.p}: {grid.problems[cell.variant, cell.p]}")
         print("would make the summary" if summary_needed else "the summary is up to date")
         return 0
     if not summary_needed:
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed:
     threads = arguments.threads or max(1, cores // jobs)
     for cell in needed:  # what cannot be used makes room, and is kept; Snakemake makes what is not there
         for old in results.set_aside(CellFiles(outputs / "runs", cell.variant, cell.p)):
-            print(f"kept as {shown(old)}: {reason_shown(grid.problems[cell.variant, cell.p], outputs)}")
+            print(f"kept as {shown(old)}: {grid.problems[cell.variant, cell.p]}")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile"),
         "--directory", str(outputs), "--cores", str(jobs * threads), "--jobs", str(jobs),
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed:
         print(f"the report is {shown(outputs / 'report.md')}")
         return 0
     for problem in grid.problems.values():
-        print(f"missing: {reason_shown(problem, outputs)}", file=sys.stderr)
+        print(f"missing: {problem}", file=sys.stderr)
     if failed and not grid.problems:
         return fail(f"the summary failed; see {shown(outputs / 'notebooks' / 'summary.ipynb')}")
     if failed or grid.problems:
@@ -186,10 +186,6 @@ def path_for_notebooks(outputs: Path) -> str:
 def shown(path: Path) -> str:
     """A path as the user would type it from where they are."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def reason_shown(problem: str, outputs: Path) -> str:
-    return problem.replace(str(outputs) + os.sep, "")
 
 
 def fail(message: str) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def collect(profile: Profile, outputs: Path) -> Grid:
         try:
             usable[key] = results.read_for(CellFiles(outputs / "runs", *key), parameters)
         except ResultError as error:
-            problems[key] = str(error)
+            problems[key] = str(error).replace(f"{outputs}{os.sep}", "")  # the same wherever the folder is
     return Grid(profile, usable, problems)
 
 
