@@ -68,10 +68,14 @@ def test_a_fork_changes_the_address_in_one_place(tmp_path):
     fork = project.replace("https://github.com/your_account/enorm-reproducibility", "https://github.com/fork/other")
     assert fork != project
     (tmp_path / "pyproject.toml").write_text(fork)
+    shutil.copy(REPOSITORY / "README.md", tmp_path)
     subprocess.run([sys.executable, "tools/sync_notebooks.py"], cwd=tmp_path, check=True, capture_output=True)
     for path in tmp_path.glob("notebooks/**/*.ipynb"):
         assert "github/fork/other/blob/main/notebooks/" in tagged(path, "badge")[0].source
         assert "https://github.com/fork/other" in tagged(path, "bootstrap")[0].source
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.count("colab.research.google.com/github/fork/other/blob/main/notebooks/") == len(VARIANTS)
+    assert "colab.research.google.com/github/your_account" not in readme
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Write the Colab badge and the bootstrap cell, the same but for the path, into every notebook; strip all outputs.
 
+The addresses of the badges in README.md are rewritten too.
+
     python tools/sync_notebooks.py            # after changing the repository's address in pyproject.toml, or a notebook
     python tools/sync_notebooks.py --check    # exit 1 where a notebook is not as it should be, and say why
 
@@ -8,6 +10,7 @@ A cell belongs to this tool by its tag, `badge` or `bootstrap`. The address stan
 """
 
 import argparse
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -24,11 +27,16 @@ def repository() -> str:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 
+def colab() -> str:
+    """Where Colab opens the repository's files."""
+    return repository().replace("https://github.com/", "https://colab.research.google.com/github/")
+
+
 def synced(notebook: NotebookNode, path: Path) -> NotebookNode:
     """`notebook`, which lies at `path`, with its badge and bootstrap cells as they should be and without outputs."""
     fields = {
         "REPOSITORY": repository(),
-        "COLAB": repository().replace("https://github.com/", "https://colab.research.google.com/github/"),
+        "COLAB": colab(),
         "NOTEBOOK": path.relative_to(ROOT).as_posix(),
     }
     seen = []
@@ -58,6 +66,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where something would change")
     check = parser.parse_args().check
     wrong = 0
+    readme = ROOT / "README.md"
+    old = readme.read_text()
+    new = re.sub(r"https://colab\.research\.google\.com/github/[^/]+/[^/]+/", f"{colab()}/", old)
+    if new != old:
+        print("README.md: addresses of badges differ" if check else "README.md: written")
+        wrong += check
+        if not check:
+            readme.write_text(new)
     for path in sorted(ROOT.glob("notebooks/**/*.ipynb")):
         old = path.read_text()
         try:

@@ -17,7 +17,7 @@ body {{ max-width: 52rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.55 sy
 h1, h2 {{ line-height: 1.2; }}
 h2 {{ margin-top: 2.5rem; border-bottom: 1px solid #ddd; }}
 img {{ max-width: 100%; height: auto; }}
-.table {{ overflow-x: auto; }}
+.table, pre {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 0.92rem; }}
 th, td {{ padding: 0.3rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }}
 blockquote {{ margin: 1rem 0; padding: 0.1rem 1rem; border-left: 4px solid #d55e00; background: #fdf3ec; }}
