@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from equinorm.models import FullyConnected
-
-EVALUATION_BATCH = 1000  # as in equinorm.training
+from equinorm.training import EVALUATION_BATCH
 
 
 class Products:

@@ -4,8 +4,9 @@ Blocks, not single steps: a network's weights stay in the processor's cache from
 at p = 19), and alternating step by step between networks would evict them.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pandas as pd
 import torch
@@ -37,6 +38,17 @@ def block(steps: Callable[[int], object], count: int = STEPS) -> Callable[[], fl
         return seconds(lambda: steps(count))
 
     return measure
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch uses `count` threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seconds(work: Callable[[], object]) -> float:

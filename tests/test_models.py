@@ -8,7 +8,7 @@ from torch.nn import functional
 from equinorm import training
 from equinorm.data import DeviceData
 from equinorm.experiments import VARIANTS, check_parameters
-from equinorm.models import BatchNormOverRuns, FullyConnected
+from equinorm.models import FullyConnected
 from equinorm.products import SGD
 
 # As in the experiments, all sizes are such that a run's matrices start at multiples of 16 bytes: a CPU's matrix
@@ -146,22 +146,6 @@ def test_runs_go_on_bit_for_bit_after_others_are_dropped(name):
 
 
 # --- against torch.nn
-
-
-def test_batch_norm_over_runs_is_batch_norm_1d_for_each_run():
-    ours = BatchNormOverRuns(2, 5)
-    theirs = [nn.BatchNorm1d(5) for _ in range(2)]
-    for r in range(2):
-        nn.init.normal_(theirs[r].weight)
-        nn.init.normal_(theirs[r].bias)
-        ours.gamma.data[r], ours.beta.data[r] = theirs[r].weight.data, theirs[r].bias.data
-    for training_mode in (True, True, False):
-        x = torch.randn(2, 5, 16) * 3 + 1
-        y = ours.train(training_mode)(x)
-        for r in range(2):
-            torch.testing.assert_close(y[r].t(), theirs[r].train(training_mode)(x[r].t()))
-            torch.testing.assert_close(ours.running_mean[r], theirs[r].running_mean)
-            torch.testing.assert_close(ours.running_variance[r], theirs[r].running_var)
 
 
 def plain_copy(model, name, run):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from equinorm import cell, experiments, results
+from equinorm import cell, experiments, provenance, results
 from equinorm.config import REPOSITORY
 from equinorm.experiments import check_parameters
 from equinorm.results import CellFiles, ResultError
@@ -136,3 +136,13 @@ def test_result_of_another_schedule_or_variant_is_out_of_date(written, monkeypat
     monkeypatch.setitem(experiments.VARIANTS, "enorm", with_biases)
     with pytest.raises(ResultError, match="another protocol"):
         results.read_for(files, parameters)
+
+
+def test_results_of_equivalent_code_stand_but_for_the_variants_it_names(monkeypatch, tmp_path):
+    (tmp_path / "equivalent_code.json").write_text(
+        '{"equivalent": {"today": {"earlier": {"why": "a test", "but_for": ["batch_norm"]}}, "other": {"third": {}}}}'
+    )
+    monkeypatch.setattr(provenance, "_LIBRARY", tmp_path)
+    monkeypatch.setattr(provenance, "code_digest", lambda: "today")
+    assert provenance.equivalent_code_digests("enorm") == {"today", "earlier"}
+    assert provenance.equivalent_code_digests("batch_norm") == {"today"}

@@ -48,10 +48,11 @@ def equi_normalize_(
 
     Raises ValueError where neighbouring layers do not fit, or an argument is out of range; TypeError for other dtypes.
     """
+    weights = list(weights)  # to index an nn.ParameterList is slow
     biases = _checked_biases(weights, biases)
     _check_numbers(c, norm, cycles)
-    totals = [torch.ones(w.shape[:-1], dtype=torch.float64, device=w.device) for w in weights[:-1]]
-    for _ in range(cycles):
+    totals = _cycle(weights, biases, c, norm)
+    for _ in range(cycles - 1):
         for total, scale in zip(totals, _cycle(weights, biases, c, norm), strict=True):
             total.mul_(scale)
     return totals
@@ -59,21 +60,18 @@ def equi_normalize_(
 
 def _cycle(weights: Sequence[Tensor], biases: Sequence[Tensor | None], c: float, norm: float) -> list[Tensor]:
     """One cycle; returns d_k ``[..., out]`` for each pair. Weights are read twice and written once (see below)."""
-    compiled = norm == 2 and all(w.device.type == "cpu" and w.is_contiguous() for w in weights)
-    scales: list[Tensor] = []
-    previous = torch.ones_like(weights[0][..., 0, :], dtype=torch.float64)
-    for left, right, bias in zip(weights, weights[1:], biases, strict=False):
-        if compiled:
-            previous = cpu_kernels.balance_pair(left, right, previous, c)
-        else:
-            previous = balance_pair(left, right, previous, c, norm)
-        if bias is not None:
-            bias.mul_(previous)
-        scales.append(previous)
-    if compiled:
-        cpu_kernels.divide_columns_(weights[-1], previous)
+    if norm == 2 and all(w.device.type == "cpu" and w.is_contiguous() for w in weights):
+        scales = cpu_kernels.cycle(weights, c)
     else:
+        scales = []
+        previous = torch.ones_like(weights[0][..., 0, :], dtype=torch.float64)
+        for left, right in pairwise(weights):
+            previous = balance_pair(left, right, previous, c, norm)
+            scales.append(previous)
         weights[-1].div_(previous.unsqueeze(-2))
+    for bias, scale in zip(biases, scales, strict=False):
+        if bias is not None:
+            bias.mul_(scale)
     return scales
 
 

@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from equinorm import randomness
+from equinorm.batch_norm import BatchNormReLU
 from equinorm.experiments import Initialization, Precision
 from equinorm.products import SGD, LinearSGD, multiply, operand
 
@@ -56,13 +56,13 @@ class FullyConnected(nn.Module):
         )
         self.biases = nn.ParameterList(torch.zeros(runs, out) for out in sizes[1:] if biases)
         hidden = sizes[1:-1] if batch_norm else []
-        self.batch_norms = nn.ModuleList(BatchNormOverRuns(runs, size) for size in hidden)
+        self.batch_norms = nn.ModuleList(BatchNormReLU(runs, size) for size in hidden)
 
     def forward(self, x: Tensor, sgd: SGD | None = None) -> Tensor:
         """Logits ``[runs, classes, batch]`` of x ``[runs, inputs, batch]``.
 
-        With `sgd`, the backward pass makes the SGD step of the weight matrices (see `products`); the other
-        parameters, `small_parameters`, get their gradients as usual.
+        With `sgd`, the backward pass makes the SGD step of the weight matrices (see `products`), and on a CPU that of
+        gamma and beta (see `batch_norm`); what it does not step gets its gradient as usual.
         """
         last = len(self.weights) - 1
         for k, weight in enumerate(self.weights):
@@ -73,9 +73,7 @@ class FullyConnected(nn.Module):
             if self.biases:
                 x = x + self.biases[k].unsqueeze(-1)
             if k < last:
-                if self.batch_norms:
-                    x = self.batch_norms[k](x)
-                x = x.relu_()
+                x = self.batch_norms[k](x, sgd) if self.batch_norms else x.relu_()
         return x
 
     def small_parameters(self) -> list[nn.Parameter]:
@@ -88,28 +86,6 @@ class FullyConnected(nn.Module):
         for tensor in (*self.parameters(), *self.buffers()):
             tensor.data = tensor.data[list(indices)].clone()
             tensor.grad = None
-
-
-class BatchNormOverRuns(nn.Module):
-    """``nn.BatchNorm1d`` (momentum 0.1, eps 1e-5) for ``[runs, features, batch]``: every run has its own statistics."""
-
-    def __init__(self, runs: int, features: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(runs, features))
-        self.beta = nn.Parameter(torch.zeros(runs, features))
-        self.register_buffer("running_mean", torch.zeros(runs, features))
-        self.register_buffer("running_variance", torch.ones(runs, features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        channels = functional.batch_norm(
-            x.flatten(0, 1).unsqueeze(0),
-            self.running_mean.view(-1),
-            self.running_variance.view(-1),
-            self.gamma.flatten(),
-            self.beta.flatten(),
-            training=self.training,
-        )
-        return channels.view_as(x)
 
 
 def _he(out: int, in_: int, initialization: Initialization, generator: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 
 _LIBRARY = Path(__file__).parent
 _NUMERICAL_MODULES = (
+    "batch_norm",
     "cpu_kernels",
     "cuda_graphs",
     "data",
@@ -47,10 +48,10 @@ def library_digest() -> str:
     return digest.hexdigest()
 
 
-def equivalent_code_digests() -> set[str]:
-    """The digests of all code that gives the numbers of today's: today's, and those in equivalent_code.json."""
-    earlier = json.loads((_LIBRARY / "equivalent_code.json").read_text())["equivalent"]
-    return {code_digest(), *earlier.get(code_digest(), {})}
+def equivalent_code_digests(variant: str) -> set[str]:
+    """The digests of all code that gives a variant's numbers of today: today's, and those in equivalent_code.json."""
+    earlier = json.loads((_LIBRARY / "equivalent_code.json").read_text())["equivalent"].get(code_digest(), {})
+    return {code_digest(), *(digest for digest, why in earlier.items() if variant not in why["but_for"])}
 
 
 def versions() -> dict[str, str]:

@@ -152,6 +152,6 @@ def read_for(files: CellFiles, parameters: Parameters) -> Result:
     schedule = dict(enumerate(parameters.schedule(), start=1))
     if not (result.frame["learning_rate"] == result.frame["epoch"].map(schedule)).all():
         raise ResultError(f"{files.json}: out of date, made with another learning-rate schedule")
-    if result.metadata["code_digest"] not in provenance.equivalent_code_digests():
+    if result.metadata["code_digest"] not in provenance.equivalent_code_digests(parameters.variant):
         raise ResultError(f"{files.json}: out of date, made with other code in lib/equinorm")
     return result

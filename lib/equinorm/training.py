@@ -37,7 +37,7 @@ COLUMNS = (
 test_accuracy in [0, 1]. weight_norm: Euclidean norm of all weight matrices. step: SGD steps made so far; where diverged
 is true, the first step (from 1) whose loss was not finite, and the run has no later rows."""
 
-_EVALUATION_BATCH = 1000  # activations of this many images stay in a CPU's cache; the result does not depend on it
+EVALUATION_BATCH = 1000  # activations of this many images stay in a CPU's cache; the result does not depend on it
 
 
 @dataclass
@@ -157,8 +157,8 @@ def train_step(model: FullyConnected, data: DeviceData, batch: Tensor, parameter
 
 @torch.no_grad()
 def _step_small_parameters(model: FullyConnected, sgd: SGD) -> None:
-    """The SGD step of all that `LinearSGD` does not step itself."""
-    small = model.small_parameters()
+    """The SGD step of all that the backward pass did not step itself."""
+    small = [parameter for parameter in model.small_parameters() if parameter.grad is not None]
     if not small:
         return
     torch._foreach_mul_(small, sgd.shrinkage)
@@ -174,7 +174,7 @@ def evaluate(model: FullyConnected, images: Tensor, labels: Tensor, data: Device
     runs = len(model.weights[0])
     losses = torch.zeros(runs, dtype=torch.float64, device=labels.device)
     correct = torch.zeros(runs, dtype=torch.int64, device=labels.device)
-    for some_images, some_labels in zip(images.split(_EVALUATION_BATCH), labels.split(_EVALUATION_BATCH), strict=True):
+    for some_images, some_labels in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
         x = data.normalise(some_images).t().expand(runs, -1, -1)
         logits = model(x)
         expected = some_labels.expand(runs, -1)
