@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from equinorm.evaluation import EVALUATION_BATCH
 from equinorm.models import FullyConnected
-from equinorm.training import EVALUATION_BATCH
 
 
 class Products:

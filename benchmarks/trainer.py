@@ -8,6 +8,7 @@ from torch import Tensor
 
 from equinorm import training
 from equinorm.data import DeviceData
+from equinorm.evaluation import evaluate
 from equinorm.experiments import Parameters
 
 
@@ -48,7 +49,7 @@ class Trainer:
     def epoch(self) -> None:
         """A whole epoch, and the evaluation on the test images."""
         self._train(self.data)
-        training.evaluate(self.model, self.data.test_images, self.data.test_labels, self.data)
+        evaluate(self.model, self.data.test_images, self.data.test_labels, self.data)
 
     def _train(self, data: DeviceData) -> Tensor:
         return training.train_epoch(self.model, data, self.parameters, list(self.parameters.seeds), epoch=1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from equinorm import training
+from equinorm import evaluation, training
 from equinorm.experiments import VARIANTS, check_parameters
 
 CPU = torch.device("cpu")
@@ -84,14 +84,14 @@ def test_train_loss_is_the_mean_over_all_images_though_the_last_batch_is_smaller
     frozen = parameters(learning_rate=1e-30, weight_decay=0.0, epochs=1)
     history, model = training.train(frozen, small_digits, CPU)
     data = small_digits.to(CPU)
-    loss, _ = training.evaluate(model, data.train_images, data.train_labels, data)
+    loss, _ = evaluation.evaluate(model, data.train_images, data.train_labels, data)
     assert history.rows[0]["train_loss"] == pytest.approx(float(loss[0]), rel=1e-6)
 
 
 def test_rows_hold_the_final_models_loss_accuracy_and_norm(small_digits):
     history, model = training.train(parameters("enorm_bias", seeds=[0, 1]), small_digits, CPU)
     data = small_digits.to(CPU)
-    losses, accuracies = training.evaluate(model, data.test_images, data.test_labels, data)
+    losses, accuracies = evaluation.evaluate(model, data.test_images, data.test_labels, data)
     for r, row in enumerate(history.rows[-2:]):
         assert row["test_loss"] == float(losses[r])
         assert row["test_accuracy"] == float(accuracies[r])
@@ -121,7 +121,7 @@ def test_the_initialization_is_that_of_the_parameters():
 def test_evaluate_is_the_mean_over_all_images(digits, variant):
     _, model = training.train(parameters(variant, seeds=[0, 1], epochs=1, batch_size=300), digits, CPU)
     data = digits.to(CPU)
-    ours = training.evaluate(model, data.train_images, data.train_labels, data)  # 1500 images: more than one batch
+    ours = evaluation.evaluate(model, data.train_images, data.train_labels, data)  # 1500 images: more than one batch
     assert [tensor.dtype for tensor in ours] == [torch.float64, torch.float64]
     x = (digits.train_images.double() / 255 - digits.mean[0]) / digits.std[0]
     logits = x.float().t().expand(2, -1, -1)

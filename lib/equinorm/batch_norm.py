@@ -14,20 +14,21 @@ from torch.nn import functional
 
 from equinorm.products import SGD
 
-_MOMENTUM = 0.1
 _EPSILON = 1e-5
 # Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
 _COMPILED = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "cache": True}
 
 
 class BatchNormReLU(nn.Module):
-    """``nn.BatchNorm1d`` (momentum 0.1, eps 1e-5) and a ReLU, for ``[runs, features, batch]``.
+    """``nn.BatchNorm1d`` (eps 1e-5) and a ReLU, for ``[runs, features, batch]``.
 
-    gamma and beta, running_mean and running_variance are ``[runs, features]``.
+    gamma and beta, running_mean and running_variance are ``[runs, features]``; of the latter, a batch replaces the
+    fraction `momentum`.
     """
 
     def __init__(self, runs: int, features: int) -> None:
         super().__init__()
+        self.momentum = 0.1
         self.gamma = nn.Parameter(torch.ones(runs, features))
         self.beta = nn.Parameter(torch.zeros(runs, features))
         self.register_buffer("running_mean", torch.zeros(runs, features))
@@ -44,7 +45,7 @@ class BatchNormReLU(nn.Module):
             self.gamma.flatten(),
             self.beta.flatten(),
             training=self.training,
-            momentum=_MOMENTUM,
+            momentum=self.momentum,
             eps=_EPSILON,
         )
         return channels.view_as(x).relu_()
@@ -59,7 +60,9 @@ class _BatchNormReLUSGD(torch.autograd.Function):
         y = torch.empty_like(x)
         statistics = np.empty((2, layer.gamma.numel()), np.float32)
         running = layer.running_mean, layer.running_variance
-        _forward(_rows(x), *map(_flat, (layer.gamma, layer.beta, *running)), _rows(y), statistics)
+        _forward(
+            _rows(x), *map(_flat, (layer.gamma, layer.beta, *running)), np.float32(layer.momentum), _rows(y), statistics
+        )
         increment_version(running)
         ctx.layer, ctx.sgd, ctx.statistics = layer, sgd, statistics
         ctx.save_for_backward(x, y)
@@ -94,7 +97,7 @@ def _flat(x: Tensor) -> np.ndarray:
 
 
 @njit(**_COMPILED)
-def _forward(x, gamma, beta, running_mean, running_variance, y, statistics):  # noqa: ANN001, ANN202
+def _forward(x, gamma, beta, running_mean, running_variance, momentum, y, statistics):  # noqa: ANN001, ANN202
     """y <- relu(gamma (x - mean) / deviation + beta) row by row; statistics <- mean and 1 / deviation."""
     channels, batch = x.shape
     for k in range(channels):
@@ -108,8 +111,8 @@ def _forward(x, gamma, beta, running_mean, running_variance, y, statistics):  # 
             squares += centred * centred
         inverse_deviation = np.float32(1 / np.sqrt(squares / batch + _EPSILON))
         statistics[0, k], statistics[1, k] = mean, inverse_deviation
-        running_mean[k] += np.float32(_MOMENTUM) * (mean - running_mean[k])
-        running_variance[k] += np.float32(_MOMENTUM) * (np.float32(squares / (batch - 1)) - running_variance[k])
+        running_mean[k] += momentum * (mean - running_mean[k])
+        running_variance[k] += momentum * (np.float32(squares / (batch - 1)) - running_variance[k])
         slope, shift = gamma[k] * inverse_deviation, beta[k]
         for j in range(batch):
             value = (x[k, j] - mean) * slope + shift

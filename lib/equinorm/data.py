@@ -18,6 +18,8 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional
 
+from equinorm.variations import PROTOCOL, Variation
+
 _BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
 _RECORD = 1 + 3072
 _RECORDS = 10_000
@@ -51,18 +53,25 @@ class Dataset:
     canonical: bool | None
     description: str
 
-    def to(self, device: torch.device) -> "DeviceData":
-        """The data on `device`, ready to be gathered from."""
+    def to(self, device: torch.device, variation: Variation = PROTOCOL) -> "DeviceData":
+        """The data on `device`, ready to be gathered from. Raises ValueError for a split that leaves nothing."""
+        images = len(self.train_images)
+        train = variation.training_images or images
+        if train > images or (train == images and variation.training_images):
+            raise ValueError(f"training_images = {train}: allowed is less than the {images:,} of {self.name}")
         pixels = 3072 // 3
         mean = torch.tensor(self.mean).repeat_interleave(pixels)
         std = torch.tensor(self.std).repeat_interleave(pixels)
         return DeviceData(
-            self.train_images.to(device),
-            self.train_labels.to(device),
+            self.train_images[:train].to(device),
+            self.train_labels[:train].to(device),
             self.test_images.to(device),
             self.test_labels.to(device),
             scale=(1 / (255 * std)).to(device),
             offset=(-mean / std).to(device),
+            validation_images=self.train_images[train:].to(device),
+            validation_labels=self.train_labels[train:].to(device),
+            each_image_by_itself=variation.normalisation == "image",
         )
 
 
@@ -76,9 +85,16 @@ class DeviceData:
     test_labels: Tensor
     scale: Tensor
     offset: Tensor
+    validation_images: Tensor | None = None  # training images that are kept out of training
+    validation_labels: Tensor | None = None
+    each_image_by_itself: bool = False
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 ``[..., 3072]`` -> float32 of the same shape: ((x / 255) - mean) / std for each channel."""
+        if self.each_image_by_itself:
+            channels = images.float().unflatten(-1, (3, -1))
+            deviation, mean = torch.std_mean(channels, dim=-1, correction=0, keepdim=True)
+            return ((channels - mean) / deviation.clamp_min(1)).flatten(-2)  # of 255 grey levels: a flat image stays 0
         return torch.addcmul(self.offset, images.float(), self.scale)
 
 

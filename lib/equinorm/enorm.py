@@ -75,6 +75,35 @@ def _cycle(weights: Sequence[Tensor], biases: Sequence[Tensor | None], c: float,
     return scales
 
 
+def bias_step_factors(layers: int, c: float) -> list[float]:
+    """s_k^2 for layers k = 1 ... L: by what to multiply the SGD step of layer k's bias under ENorm with c != 1.
+
+    At ENorm's fixed point each layer's norm is c times that of the one before it. Next to the network with c = 1 that
+    computes the same function, the activations of layer k are then s_k = c^(k (k - L) / 2) as large, and so is its
+    bias; a gradient with respect to that bias is 1 / s_k as large. A step lr * gradient thus moves the bias of the
+    network with c = 1 by lr / s_k^2 times its own gradient, in the middle of a deep network millions of times too much.
+    The factor s_k^2 undoes it: the biases then learn as they would with c = 1. This assumes that the weights are near
+    the fixed point, and all units of a layer alike. (The weights' rates differ too, but by c^(L - 1) at most.)
+    """
+    return [c ** (k * (k - layers)) for k in range(1, layers + 1)]
+
+
+def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> list[dict]:
+    """For ``torch.optim.SGD``: the parameters of `model`, with the rate of each linear layer's bias times s_k^2.
+
+    The layers are those that :class:`ENorm` balances, in the same order; see `bias_step_factors`.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    rescaled = [
+        {"params": [layer.bias], "lr": learning_rate * factor}
+        for layer, factor in zip(layers, bias_step_factors(len(layers), c), strict=True)
+        if layer.bias is not None
+    ]
+    biases = {id(group["params"][0]) for group in rescaled}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in biases]
+    return [{"params": others, "lr": learning_rate}, *rescaled]
+
+
 def balance_pair(left: Tensor, right: Tensor, previous: Tensor, c: float, norm: float) -> Tensor:
     """Finish `left` = W_k and return d_k ``[..., out]``, float64; `right` = W_{k+1} is only read.
 

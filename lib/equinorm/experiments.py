@@ -9,10 +9,13 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from equinorm.variations import PROTOCOL, Variation
 
 Initialization = Literal["he_uniform", "he_normal"]
 Precision = Literal["float32", "tf32", "bfloat16"]
+Measure = Literal["validation", "layer_norms", "reestimated"]
 
 DEPTHS = (1, 3, 5, 7, 9, 11, 13, 15, 17, 19)
 """The numbers p of intermediary layers in Figure 2 of the 2019 report."""
@@ -77,6 +80,8 @@ class Parameters(BaseModel):
     initialization: Initialization = "he_uniform"
     dataset: Literal["cifar10", "digits"] = "cifar10"
     precision: Precision = "float32"
+    variation: Variation = PROTOCOL
+    measures: tuple[Measure, ...] = ()  # what to measure after each epoch besides: see `measures`
 
     @field_validator("variant")
     @classmethod
@@ -85,10 +90,10 @@ class Parameters(BaseModel):
             raise ValueError(unknown("variant", name, VARIANTS))
         return name
 
-    @field_validator("seeds", mode="before")
+    @field_validator("seeds", "measures", mode="before")
     @classmethod
-    def _list_of_seeds(cls, seeds: object) -> object:
-        return tuple(seeds) if isinstance(seeds, list) else seeds
+    def _tuple_of_list(cls, values: object) -> object:
+        return tuple(values) if isinstance(values, list) else values
 
     @field_validator("seeds")
     @classmethod
@@ -97,6 +102,19 @@ class Parameters(BaseModel):
         if repeated:
             raise ValueError(f"holds {repeated[0]} more than once; allowed are different seeds")
         return seeds
+
+    @model_validator(mode="after")
+    def _variation_has_an_effect(self) -> "Parameters":
+        variant, needs = VARIANTS[self.variant], []
+        if self.variation.bias_step == "rescaled" and not (variant.enorm and variant.biases):
+            needs.append("bias_step = 'rescaled' needs a variant with ENorm and biases")
+        if self.variation.batch_norm_rescaling == "gamma_beta" and not (variant.enorm and variant.batch_norm):
+            needs.append("batch_norm_rescaling = 'gamma_beta' needs a variant with ENorm and BN")
+        if "validation" in self.measures and self.variation.training_images is None:
+            needs.append("measures = 'validation' needs variation.training_images")
+        if needs:
+            raise ValueError(f"{'; '.join(needs)}; the variant is {self.variant}")
+        return self
 
     @property
     def initial_learning_rate(self) -> float:
@@ -117,6 +135,10 @@ class Parameters(BaseModel):
 
     def epoch_learning_rate(self, epoch: int) -> float:
         """Linear decay to 0, once per epoch: epoch number e = 1 ... E uses lr (1 - (e - 1) / E)."""
+        if self.variation.learning_rates == "constant":
+            return self.initial_learning_rate
+        if self.variation.learning_rates == "published":
+            return self.initial_learning_rate - 0.1 * (epoch - 1) / self.epochs
         return self.initial_learning_rate * (1 - (epoch - 1) / self.epochs)
 
     def flops(self, training_images: int, test_images: int) -> float:

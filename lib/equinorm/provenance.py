@@ -14,11 +14,14 @@ import torch
 
 _LIBRARY = Path(__file__).parent
 _NUMERICAL_MODULES = (
+    "balancing",
     "batch_norm",
     "cpu_kernels",
     "cuda_graphs",
     "data",
     "enorm",
+    "evaluation",
+    "measures",
     "models",
     "products",
     "randomness",

@@ -86,7 +86,8 @@ class Result:
 
 def write(files: CellFiles, parameters: Parameters, history: History, origin: dict) -> Result:
     """Write the results of a finished cell; `origin` (device, data, ...) goes into the JSON as it is."""
-    frame = pd.DataFrame(history.rows, columns=list(COLUMNS))
+    measured = history.rows[0] if history.rows else ()
+    frame = pd.DataFrame(history.rows, columns=list(dict.fromkeys([*COLUMNS, *measured])))
     content = frame.to_csv(index=False).encode()
     metadata = {
         "protocol_version": PROTOCOL_VERSION,
@@ -145,7 +146,7 @@ def read(files: CellFiles) -> Result:
 def read_for(files: CellFiles, parameters: Parameters) -> Result:
     """The result of a cell, if it is one of these parameters and of the code as it is now; else ResultError."""
     result = read(files)
-    if result.metadata["parameters"] != parameters.model_dump(mode="json"):
+    if not _made_with(result, parameters):
         raise ResultError(f"{files.json}: out of date, made with other parameters")
     if result.metadata["protocol"] != parameters.protocol():
         raise ResultError(f"{files.json}: out of date, made with another protocol (learning rate, variant)")
@@ -155,3 +156,11 @@ def read_for(files: CellFiles, parameters: Parameters) -> Result:
     if result.metadata["code_digest"] not in provenance.equivalent_code_digests(parameters.variant):
         raise ResultError(f"{files.json}: out of date, made with other code in lib/equinorm")
     return result
+
+
+def _made_with(result: Result, parameters: Parameters) -> bool:
+    """Whether these are its parameters; those it does not know, because they came later, have their defaults."""
+    try:
+        return result.parameters == parameters
+    except ValueError:  # one that is not known any more
+        return False

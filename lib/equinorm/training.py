@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from equinorm import checkpoints, cuda_graphs, randomness
+from equinorm.balancing import balance_
 from equinorm.data import Dataset, DeviceData
-from equinorm.enorm import equi_normalize_
+from equinorm.enorm import bias_step_factors
+from equinorm.evaluation import evaluate, image_losses
 from equinorm.experiments import VARIANTS, Parameters, Precision
+from equinorm.measures import measure
 from equinorm.models import FullyConnected
 from equinorm.products import SGD
 
@@ -35,9 +37,8 @@ COLUMNS = (
 )
 """One row per run and epoch. train_loss: mean over the epoch's images of the loss at the step that used them.
 test_accuracy in [0, 1]. weight_norm: Euclidean norm of all weight matrices. step: SGD steps made so far; where diverged
-is true, the first step (from 1) whose loss was not finite, and the run has no later rows."""
-
-EVALUATION_BATCH = 1000  # activations of this many images stay in a CPU's cache; the result does not depend on it
+is true, the first step (from 1) whose loss was not finite, and the run has no later rows. The columns of
+`Parameters.measures` follow."""
 
 
 @dataclass
@@ -62,9 +63,9 @@ def train(
     same parameters, data and code. `on_epoch` is called with the history after every epoch, and once before the first.
     """
     _use_precision(parameters.precision, device)
-    if VARIANTS[parameters.variant].batch_norm and len(dataset.train_labels) % parameters.batch_size == 1:
+    data = dataset.to(device, parameters.variation)
+    if VARIANTS[parameters.variant].batch_norm and len(data.train_labels) % parameters.batch_size == 1:
         raise ValueError(f"batch_size = {parameters.batch_size}: leaves a last batch of 1 image, BN needs 2 or more")
-    data = dataset.to(device)
     model = initial_model(parameters)
     seeds, history = list(parameters.seeds), History()
     identity = checkpoints.identity(parameters, dataset)
@@ -147,11 +148,13 @@ def train_step(model: FullyConnected, data: DeviceData, batch: Tensor, parameter
     images = data.normalise(data.train_images.index_select(0, chosen)).view(runs, size, -1)
     labels = data.train_labels.index_select(0, chosen).view(runs, size)
     logits = model(images.transpose(1, 2), sgd)
-    losses = functional.cross_entropy(logits, labels, reduction="none").mean(dim=1)
+    losses = image_losses(logits, labels, parameters.variation.loss).mean(dim=1)
     losses.sum().backward()  # the gradient of a sum over runs is each run's own
+    if parameters.variation.bias_step == "rescaled":
+        _step_biases_rescaled(model, sgd, parameters.c)
     _step_small_parameters(model, sgd)
     if VARIANTS[parameters.variant].enorm:
-        equi_normalize_(model.weights, model.biases or None, c=parameters.c, cycles=parameters.cycles)
+        balance_(model, parameters)
     return losses.detach()
 
 
@@ -168,19 +171,11 @@ def _step_small_parameters(model: FullyConnected, sgd: SGD) -> None:
 
 
 @torch.no_grad()
-def evaluate(model: FullyConnected, images: Tensor, labels: Tensor, data: DeviceData) -> tuple[Tensor, Tensor]:
-    """Mean loss and accuracy on uint8 `images` ``[images, 3072]``, for each run: two tensors ``[runs]``, float64."""
-    model.eval()
-    runs = len(model.weights[0])
-    losses = torch.zeros(runs, dtype=torch.float64, device=labels.device)
-    correct = torch.zeros(runs, dtype=torch.int64, device=labels.device)
-    for some_images, some_labels in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
-        x = data.normalise(some_images).t().expand(runs, -1, -1)
-        logits = model(x)
-        expected = some_labels.expand(runs, -1)
-        losses += functional.cross_entropy(logits, expected, reduction="none").sum(dim=1)
-        correct += (logits.argmax(dim=1) == expected).sum(dim=1)
-    return losses / len(labels), correct.double() / len(labels)
+def _step_biases_rescaled(model: FullyConnected, sgd: SGD, c: float) -> None:
+    """The SGD step of each bias, times s_k^2."""
+    for bias, factor in zip(model.biases, bias_step_factors(len(model.weights), c), strict=False):
+        bias.sub_(bias.grad + sgd.weight_decay * bias, alpha=sgd.learning_rate * factor)
+        bias.grad = None
 
 
 def _weight_norm(model: FullyConnected, run: int) -> Tensor:
@@ -200,7 +195,8 @@ def _epoch_rows(
     images, steps = len(data.train_labels), losses.shape[1]
     sizes = torch.full((steps,), parameters.batch_size, dtype=torch.float64)
     sizes[-1] = images - parameters.batch_size * (steps - 1)
-    test_losses, accuracies = evaluate(model, data.test_images, data.test_labels, data)
+    test_losses, accuracies = evaluate(model, data.test_images, data.test_labels, data, parameters.variation.loss)
+    measured = measure(model, data, parameters)
     norms = torch.stack([_weight_norm(model, run) for run in range(len(seeds))])
     losses, test_losses, accuracies, norms = (t.cpu() for t in (losses, test_losses, accuracies, norms))
     rows = []
@@ -221,6 +217,7 @@ def _epoch_rows(
             "test_accuracy": None,
             "weight_norm": None,
             "diverged": first_bad is not None,
+            **dict.fromkeys(measured),
         }
         if first_bad is None:
             row |= {
@@ -228,6 +225,7 @@ def _epoch_rows(
                 "test_loss": float(test_losses[k]),
                 "test_accuracy": float(accuracies[k]),
                 "weight_norm": float(norms[k]),
+                **{column: float(values[k]) for column, values in measured.items()},
             }
         rows.append(row)
     return rows
