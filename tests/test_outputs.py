@@ -66,11 +66,12 @@ def test_every_result_has_its_executed_notebook(committed):
 
 def test_tables_and_report_are_what_the_runs_give(committed):
     grid, outputs = committed
-    for name, frame in report.all_tables(grid).items():
+    frames = report.all_tables(grid)
+    for name, frame in frames.items():
         assert (outputs / "tables" / f"{name}.csv").read_text() == frame.to_csv(index=False), name
-    assert (outputs / "report.md").read_text() == report.render(grid, base="")
+    assert (outputs / "report.md").read_text() == report.render(grid, frames, base="")
     if grid.profile.name == "paper":
-        assert (REPOSITORY / "report.md").read_text() == report.render(grid, base="outputs/paper/", root="")
+        assert (REPOSITORY / "report.md").read_text() == report.render(grid, frames, base="outputs/paper/", root="")
 
 
 def test_figures_are_what_the_runs_give(committed, tmp_path):
@@ -78,7 +79,7 @@ def test_figures_are_what_the_runs_give(committed, tmp_path):
     if importlib.metadata.version("matplotlib") != pinned:
         pytest.skip(f"bytes of figures depend on matplotlib; the committed ones are of {pinned}")
     grid, outputs = committed
-    for name, figure in report.all_figures(grid).items():
+    for name, figure in report.all_figures(grid, report.all_tables(grid)).items():
         report.write_figure(figure, tmp_path / name)
         drawn = (tmp_path / f"{name}.svg").read_bytes()
         assert (outputs / "figures" / f"{name}.svg").read_bytes() == drawn, name

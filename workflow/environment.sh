@@ -7,7 +7,8 @@ import importlib.metadata, re, sys, tomllib
 from packaging.requirements import Requirement
 
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-needed = project["dependencies"] + [r for extra in project["optional-dependencies"].values() for r in extra]
+extras = project["optional-dependencies"]
+needed = project["dependencies"] + extras["batch"] + extras["dev"]
 for requirement in map(Requirement, needed):
     if importlib.metadata.version(requirement.name) not in requirement.specifier:
         sys.exit(1)

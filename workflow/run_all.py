@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from equinorm import data, provenance, results, tables
@@ -22,11 +23,21 @@ from equinorm.results import CellFiles
 from watch import Watcher
 
 
+@dataclass(frozen=True)
+class Where:
+    """What depends on where the cells run."""
+
+    options: list[str]  # for Snakemake
+    threads: int  # for each cell
+    seconds_to_stop: float  # a cluster must be told to cancel what it runs
+    logs: str  # where a job says why it failed
+
+
 def main() -> int:
     arguments = parse_arguments()
     try:
         profile = load_profile(arguments.profile)
-        device = provenance.resolve_device(arguments.device)
+        where = on_cluster(arguments) if arguments.cluster_profile else on_this_machine(arguments)
     except ValueError as error:
         return fail(str(error))
     outputs = Path(arguments.outputs or REPOSITORY / "outputs" / profile.name).resolve()
@@ -45,8 +56,9 @@ def main() -> int:
     try:
         if needed:
             data.load(profile.dataset)  # downloads where needed, and finds damaged files, before anything starts
+        os.environ["ENORM_OUTPUTS"] = str(outputs)  # for Snakemake profiles
         with locked(outputs) as lock:
-            return run(arguments, grid, outputs, needed, lock, gpu=device.type == "cuda")
+            return run(arguments, grid, outputs, needed, lock, where)
     except data.DataError as error:
         return fail(str(error))
     except BlockingIOError:
@@ -86,6 +98,12 @@ def parse_arguments() -> argparse.Namespace:
         help="CPU threads for each cell, whatever OMP_NUM_THREADS says (default: cores / jobs)",
     )
     parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
+    parser.add_argument(
+        "--profile",
+        dest="cluster_profile",
+        metavar="NAME|FOLDER",
+        help="a Snakemake profile, to run the cells on a cluster: slurm, kubernetes or your own (workflow/README.md)",
+    )
     return parser.parse_args()
 
 
@@ -95,30 +113,50 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list, lock: int, *, gpu: bool) -> int:
-    """Train what is needed, then make the summary of what there is; the exit status."""
-    profile = grid.profile
+def on_this_machine(arguments: argparse.Namespace) -> Where:
+    """As many cells at once as it has room for. Raises ValueError where it has no such device."""
+    gpu = provenance.resolve_device(arguments.device).type == "cuda"
     cores = os.cpu_count() or 1
     jobs = arguments.jobs or (1 if gpu else default_jobs(cores))
     threads = arguments.threads or max(1, cores // jobs)
+    options = ["--cores", str(jobs * threads), "--jobs", str(jobs), "--quiet", "all"]  # a job says itself why it failed
+    return Where(options, threads, seconds_to_stop=5, logs="")
+
+
+def on_cluster(arguments: argparse.Namespace) -> Where:
+    """What a Snakemake profile says, but for what the user says here. Raises ValueError where it cannot be used."""
+    from cluster import find_profile  # takes seconds: it imports Snakemake
+
+    profile = find_profile(arguments.cluster_profile)
+    if not arguments.device.startswith("cuda"):  # whether there is a GPU is for each job to see on its node
+        provenance.resolve_device(arguments.device)
+    jobs = ["--jobs", str(arguments.jobs)] if arguments.jobs else []
+    options = ["--workflow-profile", str(profile), *jobs, "--quiet", "host", "progress"]
+    logs = " and the logs in .snakemake beside it"
+    return Where(options, arguments.threads or 1, seconds_to_stop=60, logs=logs)
+
+
+def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list, lock: int, where: Where) -> int:
+    """Train what is needed, then make the summary of what there is; the exit status."""
+    profile = grid.profile
     for cell in needed:  # what cannot be used makes room, and is kept; Snakemake makes what is not there
         for old in results.set_aside(CellFiles(outputs / "runs", cell.variant, cell.p)):
             print(f"kept as {shown(old)}: {grid.problems[cell.variant, cell.p]}")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile"),
-        "--directory", str(outputs), "--cores", str(jobs * threads), "--jobs", str(jobs),
-        "--keep-going", "--nolock", "--rerun-triggers", "mtime", "--quiet", "all",
+        "--directory", str(outputs), *where.options,
+        "--keep-going", "--nolock", "--rerun-triggers", "mtime",
         "--config", f"profile={profile.name}", f"outputs={path_for_notebooks(outputs)}", f"device={arguments.device}",
-        f"timeout={arguments.timeout}", f"threads={threads}", f"gpu={int(gpu)}", f"python={sys.executable}",
+        f"timeout={arguments.timeout}", f"threads={where.threads}", f"python={sys.executable}",
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     failed = 0
     if needed:
         targets = [f"runs/{cell.variant}/p{cell.p:02d}.csv" for cell in needed]
+        (outputs / ".needed").write_text("\n".join(targets))  # a command line is too short for a large grid
         with Watcher(profile, outputs, needed) as watcher:
-            failed = call([*command, "--", *targets], environment, lock, watcher)
+            failed = call([*command, "--", "needed"], where, lock, watcher)
     (outputs / ".summary").unlink(missing_ok=True)
-    failed = call([*command, "--", ".summary"], environment, lock) or failed
+    failed = call([*command, "--", ".summary"], where, lock) or failed
     grid = tables.collect(profile, outputs)
     if arguments.summary and not failed:
         print(f"the report is {shown(outputs / 'report.md')}")
@@ -129,7 +167,8 @@ def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed:
         return fail(f"the summary failed; see {shown(outputs / 'notebooks' / 'summary.ipynb')}")
     if failed or grid.problems:
         return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
-                    f"{shown(outputs / 'notebooks')}. What is done is kept; the same command goes on")  # fmt: skip
+                    f"{shown(outputs / 'notebooks')}{where.logs}. "
+                    "What is done is kept; the same command goes on")  # fmt: skip
     print(f"done; the report is {shown(outputs / 'report.md')}")
     return 0
 
@@ -140,9 +179,9 @@ def default_jobs(cores: int) -> int:
     return max(1, min(cores, int(gibibytes / 2)))
 
 
-def call(command: list[str], environment: dict[str, str], lock: int, watcher: Watcher | None = None) -> int:
+def call(command: list[str], where: Where, lock: int, watcher: Watcher | None = None) -> int:
     """Run Snakemake to its end; on Ctrl-C, SIGTERM or a closed terminal stop it with all its jobs, and end."""
-    process = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=[lock])
+    process = subprocess.Popen(command, start_new_session=True, pass_fds=[lock])
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.default_int_handler)
     try:
@@ -154,13 +193,13 @@ def call(command: list[str], environment: dict[str, str], lock: int, watcher: Wa
     except KeyboardInterrupt:
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)  # once is enough
-        stop(process)
+        stop(process, where.seconds_to_stop)
         raise SystemExit(fail("stopped; what is done is kept, and the same command goes on")) from None
 
 
-def stop(process: subprocess.Popen) -> None:
+def stop(process: subprocess.Popen, seconds: float) -> None:
     """End a process and all it started: asked first, then killed."""
-    for sign, patience in ((signal.SIGINT, 5), (signal.SIGKILL, 5)):
+    for sign, patience in ((signal.SIGINT, seconds), (signal.SIGKILL, 5)):
         try:
             os.killpg(process.pid, sign)
             process.wait(patience)

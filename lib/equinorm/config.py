@@ -1,5 +1,6 @@
 """Profiles: config/<name>.yaml says which cells a grid holds."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ class Profile(BaseModel):
 
     def cells(self) -> list[Parameters]:
         """The parameters of every cell, the cheap ones first. Raises ValueError."""
-        repeated = sorted({p for p in self.depths if self.depths.count(p) > 1})
+        repeated = sorted(p for p, times in Counter(self.depths).items() if times > 1)
         if repeated:
             raise ValueError(f"depths: holds {repeated[0]} more than once; allowed are different depths")
         return [

@@ -6,6 +6,7 @@ Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et 
 import dataclasses
 import difflib
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -98,7 +99,7 @@ class Parameters(BaseModel):
     @field_validator("seeds")
     @classmethod
     def _no_duplicates(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        repeated = sorted(seed for seed, times in Counter(seeds).items() if times > 1)
         if repeated:
             raise ValueError(f"holds {repeated[0]} more than once; allowed are different seeds")
         return seeds

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -15,6 +16,10 @@ from equinorm.statistics import interval_ends
 # Okabe and Ito's colours, which remain distinct for colour-blind readers; markers differ too, for print.
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "p", "h")
+
+
+PANELS = 20
+"""The most depths that curves are drawn for: more cannot be told apart, and each panel slows all the others down."""
 
 
 def variants_with(*, biases: bool) -> list[str]:
@@ -120,11 +125,17 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
 
 
 def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: list[str]) -> Figure | None:
-    """`column` over epochs, a panel for each depth, a line for each variant (mean over seeds, all seeds shaded)."""
+    """`column` over epochs, a panel for each depth, a line for each variant (mean over seeds, all seeds shaded).
+
+    Where there are more than PANELS depths, that many are drawn, the first and the last among them.
+    """
     use_style()
     frame = frame[frame["variant"].isin(variants) & ~frame["diverged"]]
     if frame.empty:
         return None
+    depths = np.sort(frame["p"].unique())
+    if len(depths) > PANELS:
+        frame = frame[frame["p"].isin(depths[np.linspace(0, len(depths) - 1, PANELS).round().astype(int)])]
     grid = sns.relplot(
         frame, x="epoch", y=column, hue="variant", hue_order=variants, palette=COLOURS, kind="line", col="p",
         col_wrap=min(5, frame["p"].nunique()), height=2.3, aspect=1.05, errorbar=("pi", 100), lw=1.4,

@@ -39,14 +39,15 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
 
     The report of the `paper` profile is written to the repository's report.md too.
     """
-    written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in all_tables(grid).items()]
-    for name, figure in all_figures(grid).items():
+    frames = all_tables(grid)
+    written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in frames.items()]
+    for name, figure in all_figures(grid, frames).items():
         written += write_figure(figure, outputs / "figures" / name)
-    report = render(grid, base="")
+    report = render(grid, frames, base="")
     written.append(_write_text(report, outputs / "report.md"))
     written.append(_write_text(html.page(report, outputs), outputs / "report.html"))
     if grid.profile.name == "paper" and outputs.resolve() == REPOSITORY / "outputs" / "paper":
-        written.append(_write_text(render(grid, base="outputs/paper/", root=""), REPOSITORY / "report.md"))
+        written.append(_write_text(render(grid, frames, base="outputs/paper/", root=""), REPOSITORY / "report.md"))
     _write_text(tables.inputs_digest(grid) + "\n", outputs / "tables" / "inputs.sha256")
     return pd.DataFrame({"file": [os.path.relpath(path, REPOSITORY) for path in written]})
 
@@ -60,7 +61,7 @@ def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
         "cost": tables.cost(grid),
     }
     if follows_protocol(grid):
-        frames["claims"] = judged(grid)
+        frames["claims"] = claims.judge(claims.Evidence(frames["runs"], frames["status"], frames["cost"]))
     return frames
 
 
@@ -70,14 +71,9 @@ def follows_protocol(grid: Grid) -> bool:
     return profile.dataset == "cifar10" and profile.epochs == 60 and profile.learning_rate is None
 
 
-def judged(grid: Grid) -> pd.DataFrame:
-    """The claims of the 2019 report with their verdicts, as `claims.judge` gives them."""
-    return claims.judge(claims.Evidence(tables.final_runs(grid), tables.status(grid), tables.cost(grid)))
-
-
-def all_figures(grid: Grid) -> dict[str, Figure]:
-    """Every figure there is data for, by the name of its files."""
-    runs, status, epochs = tables.final_runs(grid), tables.status(grid), tables.epochs(grid)
+def all_figures(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Every figure there is data for, by the name of its files; `frames` as `all_tables` gives them."""
+    runs, status, epochs = frames["runs"], frames["status"], tables.epochs(grid)
     drawn = {}
     for name, variants in (("figure_2", MAIN_VARIANTS), ("figure_3", BIAS_VARIANTS)):
         drawn[name] = figures.accuracy_over_depth(runs, status, [v for v in variants if v in grid.profile.repeats])
@@ -87,19 +83,20 @@ def all_figures(grid: Grid) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def render(grid: Grid, base: str, root: str = "../../") -> str:
-    """The report in Markdown; links to its tables, figures and notebooks start with `base`, others with `root`."""
+def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "../../") -> str:
+    """The report in Markdown, made of `frames` as `all_tables` gives them; links to its tables, figures and notebooks
+    start with `base`, others with `root`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("equinorm"), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template("report.md.j2")
-    status, accuracy, cost = tables.status(grid), tables.accuracy(grid), tables.cost(grid)
+    status, accuracy, cost = frames["status"], frames["accuracy"], frames["cost"]
     results = grid.results.values()
     return template.render(
         base=base,
         root=root,
         profile=grid.profile,
-        claims=judged(grid) if follows_protocol(grid) else None,
+        claims=frames.get("claims"),
         status_sentence=status_sentence(grid),
         data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",
         repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
@@ -107,6 +104,10 @@ def render(grid: Grid, base: str, root: str = "../../") -> str:
         main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
         bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
         indicative=bool((accuracy["n"] == 1).any()),
+        curves=any(
+            variant in MAIN_VARIANTS and not r.frame["diverged"].all() for (variant, _), r in grid.results.items()
+        ),
+        panels=figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
         diverged=[
             {"variant": VARIANTS[variant].title, "p": p, **run}
             for (variant, p), result in grid.results.items()
