@@ -1,0 +1,29 @@
+"""No process outlives the one it works for, not even where that one was killed and could tell nobody."""
+
+import os
+import signal
+import threading
+import time
+
+
+def stop_with(parent: int) -> None:
+    """From now on, stop as on Ctrl-C once `parent` is no longer the parent of this process; kill what does not stop.
+
+    A process that leads a group, as Snakemake does here, takes its group along.
+    """
+    leads = os.getpgrp() == os.getpid()
+
+    def send(sign: int) -> None:
+        if leads:
+            os.killpg(0, sign)
+        else:
+            os.kill(os.getpid(), sign)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        send(signal.SIGINT)
+        time.sleep(5)
+        send(signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
