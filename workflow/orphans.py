@@ -11,6 +11,7 @@ def stop_with(parent: int) -> None:
 
     A process that leads a group, as Snakemake does here, takes its group along.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # is ignored below `./run_all.sh demo &` in a script
     leads = os.getpgrp() == os.getpid()
 
     def send(sign: int) -> None:

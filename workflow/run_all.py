@@ -164,7 +164,10 @@ def call(command: list[str], environment: dict[str, str], lock: int, watcher: Wa
                 watcher.look()
             time.sleep(0.5)
         if process.returncode < 0:
-            print(f"Snakemake was killed ({signal.Signals(-process.returncode).name})", file=sys.stderr)
+            killed_by = signal.Signals(-process.returncode).name
+            raise SystemExit(
+                fail(f"Snakemake was killed ({killed_by}); what is done is kept, and the same command goes on")
+            )
         return process.returncode
     except KeyboardInterrupt:
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
