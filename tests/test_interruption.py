@@ -14,9 +14,9 @@ import pytest
 from checkouts import copy_checkout
 from processes import Command
 
-from equinorm import cell, config, report, tables
+from equinorm import cell, config, report, results, tables
 from equinorm.config import REPOSITORY
-from equinorm.results import CellFiles
+from equinorm.results import CellFiles, ResultError
 
 LONG = {"p": 1, "seeds": [0, 1], "epochs": 15, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -68,19 +68,61 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     assert not files.checkpoint.exists()
 
 
+DIE_WRITING = """
+import os, pathlib, sys
+from equinorm import cell
+
+write, replace = pathlib.Path.write_bytes, pathlib.Path.replace
+
+def write_half(path, content):
+    if kind == "half a checkpoint" and "checkpoint" in path.name:
+        write(path, bytes(content)[: len(content) // 2])
+        os.kill(os.getpid(), 9)
+    return write(path, content)
+
+def replace_or_die(path, target):
+    if (kind, target.suffix) == ("before the CSV is in its place", ".csv"):
+        os.kill(os.getpid(), 9)
+    if kind == "between CSV and JSON" and target.name == "p00.json":
+        os.kill(os.getpid(), 9)
+    return replace(path, target)
+
+kind, outputs = sys.argv[1:]
+pathlib.Path.write_bytes, pathlib.Path.replace = write_half, replace_or_die
+cell.run(variant="enorm", p=0, seeds=[0], epochs=2, learning_rate=0.01, dataset="digits", device="cpu", outputs=outputs)
+"""
+
+
+def test_a_cell_killed_while_it_writes_a_file_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    files = CellFiles(tmp_path / "runs", "enorm", 0)
+    parameters = {"p": 0, "seeds": [0], "epochs": 2, "learning_rate": 0.01, "dataset": "digits", "device": "cpu"}
+    for kind in ("half a checkpoint", "before the CSV is in its place", "between CSV and JSON"):
+        command = [sys.executable, "-c", DIE_WRITING, kind, str(tmp_path)]
+        process = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        assert list(files.runs.rglob(".*.tmp"))
+        assert files.checkpoint.exists() == (kind != "half a checkpoint")
+        with pytest.raises(ResultError, match="missing"):
+            results.read(files)
+    assert files.csv.exists()
+    cell.run(variant="enorm", **parameters, outputs=str(tmp_path))
+    cell.run(variant="enorm", **parameters, outputs=str(tmp_path / "whole"))
+    assert files.csv.read_bytes() == CellFiles(tmp_path / "whole" / "runs", "enorm", 0).csv.read_bytes()
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of the repository with a profile of one cell, long enough to be hit several times."""
     checkout = copy_checkout(tmp_path_factory.mktemp("checkout") / "copy")
     (checkout / "config" / "one.yaml").write_text(
-        "{title: one cell, dataset: digits, epochs: 25, learning_rate: 0.01, depths: [2], repeats: {enorm: 3}}"
+        "{title: one cell, dataset: digits, epochs: 25, learning_rate: 0.01, depths: [1], repeats: {enorm: 2}}"
     )
     return checkout
 
 
 def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_after_ctrl_c(checkout, tmp_path):
     outputs, log = tmp_path / "outputs", tmp_path / "log"
-    files = CellFiles(outputs / "runs", "enorm", 2)
+    files = CellFiles(outputs / "runs", "enorm", 1)
     command = [
         "bash",
         str(checkout / "run_all.sh"),
@@ -111,7 +153,7 @@ def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_aft
     run.of_kind("Snakemake")[0].kill()
     assert_all_end(run)
     assert "Snakemake was killed (SIGKILL)" in log.read_text()
-    (outputs / "runs" / "enorm" / ".p02.csv.1.tmp").write_text("what a killed writer left")
+    (outputs / "runs" / "enorm" / ".p01.csv.1.tmp").write_text("what a killed writer left")
 
     run = launch()
     run.of_kind("launcher")[0].kill()
@@ -133,7 +175,7 @@ def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_aft
     whole = tmp_path / "whole"
     profile = config.load_profile("one", checkout / "config")
     cell.run(**profile.cells()[0].model_dump(), outputs=str(whole), device="cpu")
-    assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 2).csv.read_bytes()
+    assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()
     expected = report.all_tables(tables.collect(profile, whole))
     for name in ("runs", "status", "accuracy"):
         assert (outputs / "tables" / f"{name}.csv").read_text() == expected[name].to_csv(index=False)

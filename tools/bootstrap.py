@@ -21,4 +21,4 @@ if "COLAB_RELEASE_TAG" in os.environ:
         (drive / "enorm-reproducibility").mkdir(exist_ok=True)
         results.parent.mkdir(exist_ok=True)
         results.symlink_to(drive / "enorm-reproducibility")
-    print(f"{results} is {results.resolve()}")
+    print(f"{results} is {results.resolve()}", flush=True)
