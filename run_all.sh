@@ -3,4 +3,4 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$root/workflow/environment.sh"
-exec "$PYTHON" "$root/workflow/run_all.py" "$@"
+exec "$PYTHON" "$root/workflow" "$@"

@@ -1,6 +1,7 @@
 """Checkpoints and the files below them are whole or not there, and serve only the training they are of."""
 
 import dataclasses
+import pathlib
 
 import pytest
 import torch
@@ -102,6 +103,26 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_other_file(path, ide
         checkpoints.save(path, identity, STATE | {"model": lambda: None})
     assert_is_state(checkpoints.load(path, identity))
     assert names(path.parent) == [path.name]
+
+
+class Code:
+    """What runs as soon as it is unpickled."""
+
+    def __init__(self, pwned):
+        self.pwned = pwned
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.pwned,)
+
+
+def test_a_checkpoint_that_holds_code_is_not_run(path, identity, tmp_path, capsys):
+    path.parent.mkdir()
+    torch.save({"identity": identity, "seeds": Code(tmp_path / "pwned")}, path)
+    assert checkpoints.load(path, identity) is None
+    assert str(path) in capsys.readouterr().out
+    assert not (tmp_path / "pwned").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "pwned").exists(), "the attack would not have worked"
 
 
 # --- atomically

@@ -57,14 +57,18 @@ def test_every_profile_is_valid(name):
         ("dataset: digits", "dataset: digits\nlearning_rate: -0.1", "learning_rate = -0.1"),
         ("title: a test", "title: [", "not YAML"),
         ("epochs: 1", "", "epochs is missing"),
+        ("depths: [1]", "depths: [\"__import__('os').system('touch pwned')\"]", "__import__"),
+        ("title: a test", "title: !!python/object/apply:os.system ['touch pwned']", "not YAML"),
     ],
 )
-def test_bad_profile_is_named(tmp_path, old, new, said):
+def test_bad_profile_is_named_and_nothing_in_it_is_run(tmp_path, monkeypatch, old, new, said):
+    monkeypatch.chdir(tmp_path)
     assert old in GOOD
     with pytest.raises(ValueError) as error:
         write(tmp_path, GOOD.replace(old, new))()
     assert said in str(error.value)
     assert "mine.yaml" in str(error.value)
+    assert not (tmp_path / "pwned").exists()
 
 
 def test_good_profile_is_accepted(tmp_path):
@@ -87,3 +91,10 @@ def test_launcher_refuses_bad_arguments_before_anything_starts(tmp_path, argumen
     assert done.returncode != 0
     assert said in done.stderr
     assert not (tmp_path / "outputs").exists()
+
+
+def test_launcher_is_quiet_where_its_reader_has_seen_enough(tmp_path):
+    command = f"'{REPOSITORY / 'run_all.sh'}' demo -n --outputs '{tmp_path}' | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ)
+    assert done.stdout.startswith("demo: ")
+    assert done.stderr == ""

@@ -2,14 +2,25 @@
 
 import dataclasses
 import hashlib
+import http.server
 import io
 import json
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
+import stand_in_cifar10
 import torch
+from torchvision.datasets import CIFAR10
 
 from equinorm import data
 from equinorm.data import DataError
@@ -226,6 +237,119 @@ def test_a_root_that_cannot_be_made_is_named(tmp_path, no_network):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file"):
         data.load_cifar10(tmp_path / "file" / "folder")
+
+
+# --- torchvision's layout, from a server on this machine
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serves `server.content`, and lists the downloads in `server.downloads`; a download waits for `server.gate`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked_where = self.headers.get("Method") == "HEAD"  # torchvision asks for redirections first, like this
+            if not asked_where:
+                server.downloads.append(self.path)
+                server.gate.wait(60)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(server.content)))
+            self.end_headers()
+            if not asked_where:
+                self.wfile.write(server.content[: server.sent])
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    description = stand_in_cifar10.write(tmp_path)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.description, server.content = description, (tmp_path / CIFAR10.filename).read_bytes()
+    server.downloads, server.gate, server.sent = [], threading.Event(), None
+    server.gate.set()
+    server.url = f"http://127.0.0.1:{server.server_address[1]}/{CIFAR10.filename}"
+    for name, value in stand_in_cifar10.attributes(description, server.url).items():
+        monkeypatch.setattr(CIFAR10, name, value)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_two_processes_that_download_at_once_download_once(server, tmp_path):
+    script = Path(stand_in_cifar10.__file__)
+    command = [sys.executable, str(script), str(server.description), str(tmp_path / "root"), server.url]
+    server.gate.clear()
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    while not server.downloads:
+        time.sleep(0.05)
+    time.sleep(0.5)  # for the other one to come as far
+    server.gate.set()
+    fingerprints = {process.communicate(timeout=120)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert fingerprints == {data.load_cifar10(tmp_path / "root").fingerprint + "\n"}
+    assert len(server.downloads) == 1
+
+
+def test_a_download_that_is_cut_off_is_an_error_and_the_next_one_starts_anew(server, tmp_path):
+    server.sent = len(server.content) // 2
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / "root"))):
+        data.load_cifar10(tmp_path / "root")
+    assert not (tmp_path / "root" / CIFAR10.base_folder).exists()
+    server.sent = None
+    assert data.load_cifar10(tmp_path / "root").train_images.shape == (100, 3072)
+    assert len(server.downloads) == 2
+
+
+def test_an_archive_that_is_not_cifar10s_is_not_unpacked(server, tmp_path):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for name in ("../pwned", "pwned"):
+            tar.addfile(tarfile.TarInfo(name))
+    server.content = content.getvalue()
+    with pytest.raises(DataError):
+        data.load_cifar10(tmp_path / "root")
+    assert not list(tmp_path.rglob("pwned"))
+
+
+class Code:
+    """What runs as soon as it is unpickled."""
+
+    def __init__(self, pwned):
+        self.pwned = pwned
+
+    def __reduce__(self):
+        return Path.touch, (self.pwned,)
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+def test_a_changed_pickle_is_named_and_not_read(server, tmp_path, name):
+    root, pwned = tmp_path / "root", tmp_path / "pwned"
+    before = data.load_cifar10(root).fingerprint
+    path = root / CIFAR10.base_folder / name
+    good = path.read_bytes()
+    server.content = b""  # it cannot be had again
+    for bad in (pickle.dumps(Code(pwned)), good[:-1], good[:100] + b"x" + good[101:]):
+        path.write_bytes(bad)
+        (root / CIFAR10.filename).unlink(missing_ok=True)
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            data.load_cifar10(root)
+        assert not pwned.exists()
+    path.write_bytes(good)
+    assert data.load_cifar10(root).fingerprint == before
+    pickle.loads(pickle.dumps(Code(pwned)))
+    assert pwned.exists(), "the attack would not have worked"
+
+
+def test_where_all_is_there_nothing_is_written_or_downloaded(server, tmp_path):
+    root = tmp_path / "root"
+    data.load_cifar10(root)
+    (root / ".cifar10.lock").unlink(missing_ok=True)
+    (root / ".cifar10.lock").mkdir()  # a lock cannot be taken, as in a folder that may not be written
+    assert data.load_cifar10(root).train_images.shape == (100, 3072)
+    assert len(server.downloads) == 1
 
 
 # --- the real thing

@@ -1,36 +1,21 @@
 """What the README promises: `./run_all.sh demo` in a fresh folder, and again."""
 
-import os
-import subprocess
-import sys
+import json
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from checkouts import copy_checkout, run_all
 
-from equinorm.config import REPOSITORY
+from equinorm import results, tables
+from equinorm.config import load_profile
+from equinorm.results import CellFiles
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """The files of this repository as someone else would get them, in a folder with a space and an accent."""
-    folder = tmp_path_factory.mktemp("fresh") / "un dossier très neuf"
-    listed = ["git", "-C", str(REPOSITORY), "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines():
-        source, target = REPOSITORY / name, folder / name
-        if source.is_file() and not name.startswith("outputs/"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-            target.chmod(source.stat().st_mode)
-    return folder
-
-
-def run_all(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
-    command = ["bash", str(checkout / "run_all.sh"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=checkout.parent)
+    return copy_checkout(tmp_path_factory.mktemp("fresh") / "un dossier très neuf")
 
 
 @pytest.fixture(scope="module")
@@ -85,35 +70,93 @@ def test_second_run_recomputes_nothing_and_says_so(demo, checkout):
     }
 
 
-def test_a_damaged_result_is_named_and_made_again_and_only_that(demo, checkout):
-    damaged = demo / "runs" / "enorm" / "p03.csv"
-    good = damaged.read_bytes()
-    damaged.write_bytes(good[: len(good) // 2])
+def truncate(cell: CellFiles) -> None:
+    cell.csv.write_bytes(cell.csv.read_bytes()[:-200])
+
+
+def flatter(cell: CellFiles) -> None:
+    """A better accuracy, by hand."""
+    frame = pd.read_csv(cell.csv)
+    frame.loc[len(frame) - 1, "test_accuracy"] = 0.999
+    frame.to_csv(cell.csv, index=False)
+
+
+def hasten(cell: CellFiles) -> None:
+    """A shorter time, by hand."""
+    metadata = json.loads(cell.json.read_text())
+    cell.json.write_text(json.dumps(metadata | {"epoch_seconds": [0.001] * 3}, indent=1))
+
+
+def another_version(cell: CellFiles) -> None:
+    metadata = json.loads(cell.json.read_text())
+    cell.json.write_text(json.dumps(results.sealed(metadata | {"protocol_version": 0})))
+
+
+def test_damaged_results_are_named_not_used_and_made_again_and_only_those(demo, checkout):
+    damages = {
+        ("enorm", 3): (truncate, "runs/enorm/p03.csv: changed or truncated"),
+        ("baseline", 3): (flatter, "runs/baseline/p03.csv: changed or truncated"),
+        ("baseline", 1): (hasten, "runs/baseline/p01.json: edited since it was written"),
+        ("enorm", 1): (another_version, "runs/enorm/p01.json: of protocol version 0, this is version 1"),
+    }
+    good = {path: path.read_bytes() for path in demo.glob("runs/*/*.csv")}
+    written = {path: path.stat().st_mtime_ns for path in demo.glob("runs/*/*.json")}
+    for (variant, p), (damage, _) in damages.items():
+        damage(CellFiles(demo / "runs", variant, p))
     plan = run_all(checkout, "demo", "-n")
-    assert "enorm, p = 3: runs/enorm/p03.csv: changed or truncated" in plan.stdout
-    assert "11 of 12 cells are done" in plan.stdout
-    untouched = (demo / "runs" / "enorm" / "p01.csv").stat().st_mtime_ns
+    assert "8 of 12 cells are done" in plan.stdout
+    grid = tables.collect(load_profile("demo"), demo)
+    assert grid.results.keys().isdisjoint(damages) and len(grid.results) == 8
+    reasons = tables.status(grid).set_index(["variant", "p"])["reason"]
+    for (variant, p), (_, said) in damages.items():
+        assert f"{variant}, p = {p}: {said}" in plan.stdout
+        assert reasons[variant, p].startswith(said)
     done = run_all(checkout, "demo")
     assert done.returncode == 0, done.stderr
-    assert damaged.read_bytes() == good
-    assert [path.read_bytes() for path in demo.glob("set_aside/*/enorm/p03.csv")] == [good[: len(good) // 2]]
-    assert (demo / "runs" / "enorm" / "p01.csv").stat().st_mtime_ns == untouched
+    assert {path: path.read_bytes() for path in demo.glob("runs/*/*.csv")} == good
+    assert len(list(demo.glob("set_aside/*/*/*.csv"))) == len(damages)
+    for path, time_written in written.items():
+        made_again = (path.parent.name, int(path.stem[1:])) in damages
+        assert (path.stat().st_mtime_ns != time_written) == made_again, path
 
 
-def test_a_failing_cell_is_named_others_go_on_and_the_summary_shows_it_missing(demo, checkout):
-    for name in ("csv", "json"):
-        (demo / "runs" / "baseline" / f"p01.{name}").unlink()
-        (demo / "runs" / "enorm" / f"p01.{name}").unlink()
-    notebook = checkout / "notebooks" / "baseline.ipynb"
-    good = notebook.read_text()
-    notebook.write_text(good.replace("from equinorm import cell, figures", "raise RuntimeError('out of luck')"))
-    done = run_all(checkout, "demo")
-    notebook.write_text(good)
+def test_results_of_other_code_are_shown_as_out_of_date(demo, checkout):
+    module = checkout / "lib" / "equinorm" / "enorm.py"
+    good = module.read_text()
+    module.write_text(good.replace("for _ in range(cycles)", "for _ in range(2 * cycles)"))
+    plan = run_all(checkout, "demo", "-n")
+    module.write_text(good)
+    assert module.read_text() == good and "2 * cycles" not in good
+    assert "0 of 12 cells are done" in plan.stdout
+    assert "runs/enorm/p03.json: out of date, made with other code in lib/equinorm" in plan.stdout
+    assert "12 of 12 cells are done" in run_all(checkout, "demo", "-n").stdout
+
+
+def test_failing_cells_are_named_others_go_on_and_the_summary_shows_them_missing(demo, checkout):
+    faults = {
+        "baseline": ("raise RuntimeError('out of luck')", "RuntimeError: out of luck"),
+        "batch_norm": (
+            "import os; os.kill(os.getpid(), 9)",
+            "its kernel died; where memory is short the system kills it",
+        ),
+        "enorm_bias": ("import time; time.sleep(1e6)", "a cell took longer than the timeout of 60 s"),
+    }
+    for variant in [*faults, "enorm"]:
+        for path in (demo / "runs" / variant).glob("p01.*"):
+            path.unlink()
+    for variant, (code, _) in faults.items():
+        notebook = checkout / "notebooks" / f"{variant}.ipynb"
+        good = notebook.read_text()
+        notebook.write_text(good.replace("from equinorm import cell, figures", code))
+        assert notebook.read_text() != good
+    done = run_all(checkout, "demo", "--timeout", "60")
     assert done.returncode != 0
-    assert "out of luck" in done.stderr
-    assert "runs/baseline/p01.csv: missing" in done.stderr
-    assert (demo / "runs" / "enorm" / "p01.csv").exists()
+    for variant, (_, said) in faults.items():
+        assert f"{variant}_p01.ipynb: {said}" in done.stderr
+        assert f"missing: runs/{variant}/p01.csv: missing" in done.stderr
+        assert (demo / "notebooks" / f"{variant}_p01.ipynb").exists()
     assert "RuntimeError" in (demo / "notebooks" / "baseline_p01.ipynb").read_text()
+    assert (demo / "runs" / "enorm" / "p01.csv").exists()
     report = (demo / "report.md").read_text()
-    assert "11 of 12 cells are done" in report
+    assert "9 of 12 cells are done" in report
     assert "not run yet" in report

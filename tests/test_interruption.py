@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 
+import checkouts
 import psutil
 import pytest
+from checkouts import copy_checkout
+from processes import Command
 
-from equinorm import cell
+from equinorm import cell, config, report, results, tables
 from equinorm.config import REPOSITORY
-from equinorm.results import CellFiles
+from equinorm.results import CellFiles, ResultError
 
 LONG = {"p": 1, "seeds": [0, 1], "epochs": 15, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -65,31 +68,131 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     assert not files.checkpoint.exists()
 
 
-def test_grid_whose_launcher_was_killed_keeps_its_lock_and_a_closed_terminal_stops_it(tmp_path):
-    command = ["bash", str(REPOSITORY / "run_all.sh"), "demo", "--jobs", "1", "--outputs", str(tmp_path / "outputs")]
+DIE_WRITING = """
+import os, pathlib, sys
+from equinorm import cell
 
-    def launch():
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        while not list(tmp_path.glob("outputs/runs/*/*.progress.json")):
-            assert process.poll() is None
-            time.sleep(0.1)
-        return process
+write, replace = pathlib.Path.write_bytes, pathlib.Path.replace
 
-    first = launch()
-    started = children(first.pid)
-    first.kill()
-    first.wait()
-    second = subprocess.run(command, capture_output=True, text=True)
-    assert second.returncode != 0
-    assert "another run_all.sh is at work there" in second.stderr
-    kill(started)
-    for path in tmp_path.glob("outputs/runs/*/*.progress.json"):
-        path.unlink()
-    third = launch()
-    started = children(third.pid)
-    third.send_signal(signal.SIGHUP)
-    _, said = third.communicate(timeout=30)
-    assert third.returncode == 1
-    assert said.strip().endswith("stopped; what is done is kept, and the same command goes on")
-    _, alive = psutil.wait_procs(started, timeout=10)
-    assert not alive
+def write_half(path, content):
+    if kind == "half a checkpoint" and "checkpoint" in path.name:
+        write(path, bytes(content)[: len(content) // 2])
+        os.kill(os.getpid(), 9)
+    return write(path, content)
+
+def replace_or_die(path, target):
+    if (kind, target.suffix) == ("before the CSV is in its place", ".csv"):
+        os.kill(os.getpid(), 9)
+    if kind == "between CSV and JSON" and target.name == "p00.json":
+        os.kill(os.getpid(), 9)
+    return replace(path, target)
+
+kind, outputs = sys.argv[1:]
+pathlib.Path.write_bytes, pathlib.Path.replace = write_half, replace_or_die
+cell.run(variant="enorm", p=0, seeds=[0], epochs=2, learning_rate=0.01, dataset="digits", device="cpu", outputs=outputs)
+"""
+
+
+def test_a_cell_killed_while_it_writes_a_file_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    files = CellFiles(tmp_path / "runs", "enorm", 0)
+    parameters = {"p": 0, "seeds": [0], "epochs": 2, "learning_rate": 0.01, "dataset": "digits", "device": "cpu"}
+    for kind in ("half a checkpoint", "before the CSV is in its place", "between CSV and JSON"):
+        command = [sys.executable, "-c", DIE_WRITING, kind, str(tmp_path)]
+        process = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        assert list(files.runs.rglob(".*.tmp"))
+        assert files.checkpoint.exists() == (kind != "half a checkpoint")
+        with pytest.raises(ResultError, match="missing"):
+            results.read(files)
+    assert files.csv.exists()
+    cell.run(variant="enorm", **parameters, outputs=str(tmp_path))
+    cell.run(variant="enorm", **parameters, outputs=str(tmp_path / "whole"))
+    assert files.csv.read_bytes() == CellFiles(tmp_path / "whole" / "runs", "enorm", 0).csv.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the repository with a profile of one cell, long enough to be hit several times."""
+    checkout = copy_checkout(tmp_path_factory.mktemp("checkout") / "copy")
+    (checkout / "config" / "one.yaml").write_text(
+        "{title: one cell, dataset: digits, epochs: 25, learning_rate: 0.01, depths: [1], repeats: {enorm: 2}}"
+    )
+    return checkout
+
+
+def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_after_ctrl_c(checkout, tmp_path):
+    outputs, log = tmp_path / "outputs", tmp_path / "log"
+    files = CellFiles(outputs / "runs", "enorm", 1)
+    command = [
+        "bash",
+        str(checkout / "run_all.sh"),
+        "one",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--outputs",
+        str(outputs),
+    ]
+
+    def launch() -> Command:
+        before = epoch_reached(files)
+        run = Command(command, log, checkouts.environment())
+        while epoch_reached(files) <= before:
+            assert run.process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        return run
+
+    def assert_all_end(run: Command) -> None:
+        assert run.wait_for_end_of_all(30) == []
+        assert run.process.wait() != 0
+        assert 0 < epoch_reached(files) < 25
+        assert not files.csv.exists()
+
+    run = launch()
+    run.of_kind("Snakemake")[0].kill()
+    assert_all_end(run)
+    assert "Snakemake was killed (SIGKILL)" in log.read_text()
+    (outputs / "runs" / "enorm" / ".p01.csv.1.tmp").write_text("what a killed writer left")
+
+    run = launch()
+    run.of_kind("launcher")[0].kill()
+    assert_all_end(run)
+
+    run = launch()
+    (kernel,) = run.of_kind("kernel")
+    kernel.suspend()  # so that it is still at work when the second launcher has given up
+    second = subprocess.run(command, capture_output=True, text=True, env=checkouts.environment())
+    assert second.returncode == 1
+    assert second.stderr == f"{outputs}: another run_all.sh is at work there; wait for it or give another --outputs\n"
+    kernel.resume()
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert_all_end(run)
+    assert log.read_text().endswith("stopped; what is done is kept, and the same command goes on\n")
+
+    assert Command(command, log, checkouts.environment()).process.wait(300) == 0, log.read_text()
+    assert not list(outputs.rglob(".*.tmp"))
+    whole = tmp_path / "whole"
+    profile = config.load_profile("one", checkout / "config")
+    cell.run(**profile.cells()[0].model_dump(), outputs=str(whole), device="cpu")
+    assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()
+    expected = report.all_tables(tables.collect(profile, whole))
+    for name in ("runs", "status", "accuracy"):
+        assert (outputs / "tables" / f"{name}.csv").read_text() == expected[name].to_csv(index=False)
+
+
+def test_a_closed_terminal_stops_a_grid_unless_nohup_says_otherwise(checkout, tmp_path):
+    for nohup in (False, True):
+        outputs, log = tmp_path / f"outputs_{nohup}", tmp_path / f"log_{nohup}"
+        command = ["bash", str(checkout / "run_all.sh"), "one", "--outputs", str(outputs)]
+        run = Command([*(["nohup"] if nohup else []), *command], log, checkouts.environment())
+        while not (outputs / ".lock").exists():
+            assert run.process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        run.process.send_signal(signal.SIGHUP)
+        if nohup:
+            time.sleep(1)
+            assert run.process.poll() is None, log.read_text()
+            run.process.send_signal(signal.SIGTERM)
+        assert run.wait_for_end_of_all(30) == []
+        assert log.read_text().endswith("stopped; what is done is kept, and the same command goes on\n")

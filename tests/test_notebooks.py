@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,10 +108,18 @@ def test_notebook_that_raises_fails_with_its_reason_and_is_kept(tmp_path):
 
 
 def test_parameters_are_data_and_never_code(tmp_path):
-    attack = "__import__('os').system('touch pwned')"
-    done = run_notebook("notebooks/enorm.ipynb", tmp_path, TINY | {"p": attack})
+    pwned = tmp_path / "pwned"
+    attacks = {
+        "p": f"__import__('os').system('touch {pwned}')",
+        "dataset": f'"\nimport os\nos.system("touch {pwned}")\n"',
+        "precision": f"'; import os; os.system('touch {pwned}') #",
+        "seeds": [f"$(touch {pwned})`touch {pwned}`{{p}}"],
+    }
+    done = run_notebook("notebooks/enorm.ipynb", tmp_path, TINY | attacks)
     assert done.returncode != 0
-    assert not list(tmp_path.rglob("pwned")) and not (REPOSITORY / "pwned").exists()
+    for name in attacks:  # each reached the notebook as it is, and was refused there
+        assert f"{name}{'.0' * (name == 'seeds')} = " in done.stderr
+    assert not pwned.exists()
 
 
 def test_killed_kernel_fails_the_notebook(tmp_path):
@@ -132,7 +141,29 @@ def test_bootstrap_cell_does_nothing_outside_colab():
     assert done.stdout.split()[0] == str(REPOSITORY)
 
 
-def test_bootstrap_cell_clones_into_an_empty_folder_on_a_stand_in_for_colab(tmp_path):
+SESSION = """
+import equinorm
+from equinorm import cell, checkpoints, training
+
+save, train_epoch = checkpoints.save, training.train_epoch
+
+def save_and_disconnect(*arguments):
+    save(*arguments)
+    os._exit(9)
+
+def say_and_train(*arguments):
+    print("epoch", arguments[-1], flush=True)
+    return train_epoch(*arguments)
+
+print(equinorm.__file__, flush=True)
+training.train_epoch = say_and_train
+if sys.argv[1] == "first":
+    checkpoints.save = save_and_disconnect
+cell.run(variant="enorm", p=0, epochs=2, learning_rate=0.01, dataset="digits", device="cpu")
+"""
+
+
+def test_bootstrap_cell_on_a_stand_in_for_colab_clones_and_a_disconnect_costs_at_most_an_epoch(tmp_path):
     origin = tmp_path / "origin"
     (origin / "lib").mkdir(parents=True)
     shutil.copytree(REPOSITORY / "lib" / "equinorm", origin / "lib" / "equinorm")
@@ -141,11 +172,22 @@ def test_bootstrap_cell_clones_into_an_empty_folder_on_a_stand_in_for_colab(tmp_
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "stand-in"]):
         subprocess.run([*git, *arguments], check=True)
     (cell,) = tagged(REPOSITORY / "notebooks" / "enorm.ipynb", "bootstrap")
-    empty = tmp_path / "content"
-    empty.mkdir()
+    drive = tmp_path / "drive"
+    drive.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"COLAB_RELEASE_TAG": "stand-in", "ENORM_REPOSITORY": f"file://{origin}"}
-    code = cell.source + "\nimport equinorm\nprint(equinorm.__file__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=empty)
+    environment |= {"COLAB_RELEASE_TAG": "x", "ENORM_REPOSITORY": f"file://{origin}", "ENORM_DRIVE": str(drive)}
+    results = drive / "enorm-reproducibility" / "runs" / "enorm"
+    for session in ("first", "second"):
+        content = tmp_path / session  # each has a new machine, with the same Drive
+        content.mkdir()
+        command = [sys.executable, "-c", cell.source + SESSION, session]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=content)
+        lines = done.stdout.splitlines()
+        assert Path(lines[1]).is_relative_to(content / "enorm-reproducibility"), done.stderr
+        if session == "first":
+            assert done.returncode == 9, done.stderr
+            assert re.findall(r"epoch \d", done.stdout) == ["epoch 1"]
+            assert (results / "p00.checkpoint.pt").exists()
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(empty / "enorm-reproducibility")
+    assert re.findall(r"epoch \d", done.stdout) == ["epoch 2"]
+    assert sorted(path.name for path in results.iterdir()) == ["p00.csv", "p00.json"]

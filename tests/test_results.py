@@ -73,16 +73,27 @@ def test_damaged_result_is_refused_by_name(written, damage, kind):
 )
 def test_result_of_other_code_or_version_is_refused(written, key, value, said):
     files, _ = written
-    files.json.write_text(json.dumps(json.loads(files.json.read_text()) | {key: value}))
+    files.json.write_text(json.dumps(results.sealed(json.loads(files.json.read_text()) | {key: value})))
     with pytest.raises(ResultError, match=said):
         results.read_for(files, check_parameters(TINY))
+
+
+@pytest.mark.parametrize("key", ["epoch_seconds", "diverged", "device", "data", "versions", "wall_time_seconds"])
+def test_json_edited_by_hand_is_refused(written, key):
+    files, _ = written
+    metadata = json.loads(files.json.read_text())
+    files.json.write_text(json.dumps(metadata | {key: [1]}))
+    with pytest.raises(ResultError, match=r"p00\.json: edited since it was written"):
+        results.read(files)
+    files.json.write_text(json.dumps(metadata))  # another layout is no other content
+    results.read(files)
 
 
 def test_json_without_what_the_tables_need_is_refused(written):
     files, _ = written
     metadata = json.loads(files.json.read_text())
     del metadata["protocol"]
-    files.json.write_text(json.dumps(metadata))
+    files.json.write_text(json.dumps(results.sealed(metadata)))
     with pytest.raises(ResultError, match="lacks protocol"):
         results.read_for(files, check_parameters(TINY))
 

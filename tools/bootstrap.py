@@ -1,4 +1,4 @@
-# On Colab: clone the repository and install what Colab lacks. Elsewhere this does nothing.
+# On Colab: clone the repository, install what Colab lacks, keep results on Drive. Elsewhere this does nothing.
 import os
 import subprocess
 import sys
@@ -14,3 +14,11 @@ if "COLAB_RELEASE_TAG" in os.environ:
     needed = tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"]
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *needed], check=True)
     sys.path.insert(0, str(Path("lib").resolve()))
+
+    drive = Path(os.environ.get("ENORM_DRIVE", "/content/drive/MyDrive"))
+    results = Path("outputs/interactive")
+    if drive.is_dir() and not results.exists():  # mounted: what is there when Colab disconnects is there afterwards
+        (drive / "enorm-reproducibility").mkdir(exist_ok=True)
+        results.parent.mkdir(exist_ok=True)
+        results.symlink_to(drive / "enorm-reproducibility")
+    print(f"{results} is {results.resolve()}", flush=True)

@@ -1,12 +1,9 @@
-"""Run all cells of a profile that have no valid result yet, then its summary.
-
-Snakemake schedules the cells, one papermill job each; this script says which are needed, watches and reports. It can be
-stopped at any moment: what is done is kept, and a cell that was cut off goes on from its last whole epoch.
-"""
+"""What `./run_all.sh` does: say which cells are needed, have Snakemake run them as papermill jobs, watch and report."""
 
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -19,8 +16,11 @@ from pathlib import Path
 
 from equinorm import data, provenance, results, tables
 from equinorm.config import REPOSITORY, Profile, load_profile
+from equinorm.experiments import Parameters
 from equinorm.results import CellFiles
 from watch import Watcher
+
+_SECONDS_TO_STOP = 10
 
 
 @dataclass(frozen=True)
@@ -29,42 +29,51 @@ class Where:
 
     options: list[str]  # for Snakemake
     threads: int  # for each cell
-    seconds_to_stop: float  # a cluster must be told to cancel what it runs
+    seconds_to_stop: int  # a cluster must be told to cancel what it runs
     logs: str  # where a job says why it failed
 
 
-def main() -> int:
-    arguments = parse_arguments()
+def main(arguments: argparse.Namespace) -> int:
     try:
         profile = load_profile(arguments.profile)
         where = on_cluster(arguments) if arguments.cluster_profile else on_this_machine(arguments)
     except ValueError as error:
         return fail(str(error))
     outputs = Path(arguments.outputs or REPOSITORY / "outputs" / profile.name).resolve()
-    grid = tables.collect(profile, outputs)
-    needed = [cell for cell in profile.cells() if (cell.variant, cell.p) in grid.problems and not arguments.summary]
-    summary_needed = bool(needed) or not tables.summary_is_current(grid, outputs)
-    report_plan(profile, grid, shown(outputs))
     if arguments.dry_run:
+        grid, needed, summary_needed = plan(arguments, profile, outputs)
         for cell in needed:
             print(f"  {cell.variant}, p = {cell.p}: {grid.problems[cell.variant, cell.p]}")
         print("would make the summary" if summary_needed else "the summary is up to date")
         return 0
-    if not summary_needed:
-        print(f"nothing to do; the report is {shown(outputs / 'report.md')}")
-        return 0
     try:
-        if needed:
-            data.load(profile.dataset)  # downloads where needed, and finds damaged files, before anything starts
-        os.environ["ENORM_OUTPUTS"] = str(outputs)  # for Snakemake profiles
-        with locked(outputs) as lock:
+        with locked(outputs) as lock:  # first, so that what another has just made is seen
+            remove_leftovers(outputs)
+            grid, needed, summary_needed = plan(arguments, profile, outputs)
+            if not summary_needed:
+                print(f"nothing to do; the report is {shown(outputs / 'report.md')}")
+                return 0
+            check_writable(outputs, {outputs / "runs" / cell.variant for cell in needed})
+            os.environ["ENORM_OUTPUTS"] = str(outputs)  # for Snakemake profiles
             return run(arguments, grid, outputs, needed, lock, where)
     except data.DataError as error:
         return fail(str(error))
     except BlockingIOError:
         return fail(f"{shown(outputs)}: another run_all.sh is at work there; wait for it or give another --outputs")
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return fail(f"{error.filename or outputs}: cannot be used for outputs ({error.strerror})")
+
+
+def plan(arguments: argparse.Namespace, profile: Profile, outputs: Path) -> tuple[tables.Grid, list[Parameters], bool]:
+    """What there is, said in a line; the cells to train, and whether the summary has to be made."""
+    grid = tables.collect(profile, outputs)
+    needed = [cell for cell in profile.cells() if (cell.variant, cell.p) in grid.problems and not arguments.summary]
+    cells, missing = len(profile.cells()), len(grid.problems)
+    done = f"{cells - missing} of {cells} cells are done in {shown(outputs)}, {missing} missing"
+    print(f"{profile.name}: {profile.title}. {done}.")
+    return grid, needed, bool(needed) or not tables.summary_is_current(grid, outputs)
 
 
 @contextlib.contextmanager
@@ -74,43 +83,33 @@ def locked(outputs: Path) -> Iterator[int]:
     Raises BlockingIOError where another holds it, OSError where it cannot be written.
     """
     (outputs / "runs").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=outputs / "runs"), (outputs / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (outputs / ".lock").open("w") as file:
+        for attempt in range(_SECONDS_TO_STOP, -1, -1):  # of a launcher that was killed, Snakemake is still stopping
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not attempt:
+                    raise
+                time.sleep(1)
         yield file.fileno()
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="./run_all.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    names = ", ".join(sorted(path.stem for path in (REPOSITORY / "config").glob("*.yaml")))
-    parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml)")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
-    parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")
-    parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")
-    parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
-    parser.add_argument(
-        "--jobs", type=whole_number, help="cells at once (default: one for each core, 2 GiB needed each)"
-    )
-    parser.add_argument(
-        "--threads",
-        type=whole_number,
-        help="CPU threads for each cell, whatever OMP_NUM_THREADS says (default: cores / jobs)",
-    )
-    parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
-    parser.add_argument(
-        "--profile",
-        dest="cluster_profile",
-        metavar="NAME|FOLDER",
-        help="a Snakemake profile, to run the cells on a cluster: slurm, kubernetes or your own (workflow/README.md)",
-    )
-    return parser.parse_args()
+def remove_leftovers(outputs: Path) -> None:
+    """Remove what writers that were killed had not finished (`files.atomically`)."""
+    for path in outputs.rglob(".*.tmp"):
+        path.unlink()
 
 
-def whole_number(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"is {text!r}; allowed are whole numbers from 1")
-    return int(text)
+def check_writable(outputs: Path, folders: set[Path]) -> None:
+    """Raise OSError naming the first folder that cannot be written, before hours of work go into it."""
+    for folder in sorted(folders | {outputs / name for name in ("runs", "notebooks", "tables", "figures")}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def on_this_machine(arguments: argparse.Namespace) -> Where:
@@ -136,24 +135,33 @@ def on_cluster(arguments: argparse.Namespace) -> Where:
     return Where(options, arguments.threads or 1, seconds_to_stop=60, logs=logs)
 
 
-def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list, lock: int, where: Where) -> int:
+def run(
+    arguments: argparse.Namespace,
+    grid: tables.Grid,
+    outputs: Path,
+    needed: list[Parameters],
+    lock: int,
+    where: Where,
+) -> int:
     """Train what is needed, then make the summary of what there is; the exit status."""
     profile = grid.profile
+    images = count_images(profile.dataset) if needed else None  # finds missing and damaged data before anything starts
     for cell in needed:  # what cannot be used makes room, and is kept; Snakemake makes what is not there
         for old in results.set_aside(CellFiles(outputs / "runs", cell.variant, cell.p)):
             print(f"kept as {shown(old)}: {grid.problems[cell.variant, cell.p]}")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow" / "Snakefile"),
         "--directory", str(outputs), *where.options,
-        "--keep-going", "--nolock", "--rerun-triggers", "mtime",
-        "--config", f"profile={profile.name}", f"outputs={path_for_notebooks(outputs)}", f"device={arguments.device}",
-        f"timeout={arguments.timeout}", f"threads={where.threads}", f"python={sys.executable}",
+        "--keep-going", "--keep-incomplete", "--nolock", "--rerun-triggers", "mtime",
+        "--config", f"profile={profile.name}", f"outputs={as_it_is(path_for_notebooks(outputs))}",
+        f"device={arguments.device}", f"timeout={arguments.timeout}", f"threads={where.threads}",
+        f"python={as_it_is(sys.executable)}", f"launcher={os.getpid()}", f"seconds_to_stop={where.seconds_to_stop}",
     ]  # fmt: skip
     failed = 0
     if needed:
         targets = [f"runs/{cell.variant}/p{cell.p:02d}.csv" for cell in needed]
         (outputs / ".needed").write_text("\n".join(targets))  # a command line is too short for a large grid
-        with Watcher(profile, outputs, needed) as watcher:
+        with Watcher(profile, outputs, needed, images) as watcher:
             failed = call([*command, "--", "needed"], where, lock, watcher)
     (outputs / ".summary").unlink(missing_ok=True)
     failed = call([*command, "--", ".summary"], where, lock) or failed
@@ -164,13 +172,19 @@ def run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed:
     for problem in grid.problems.values():
         print(f"missing: {problem}", file=sys.stderr)
     if failed and not grid.problems:
-        return fail(f"the summary failed; see {shown(outputs / 'notebooks' / 'summary.ipynb')}")
+        return fail(f"all results are there, but a notebook failed; see {shown(outputs / 'notebooks')}")
     if failed or grid.problems:
         return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
                     f"{shown(outputs / 'notebooks')}{where.logs}. "
                     "What is done is kept; the same command goes on")  # fmt: skip
     print(f"done; the report is {shown(outputs / 'report.md')}")
     return 0
+
+
+def count_images(name: str) -> tuple[int, int]:
+    """How many images a data set has for training and for tests; it is downloaded where it is missing."""
+    dataset = data.load(name)
+    return len(dataset.train_labels), len(dataset.test_labels)
 
 
 def default_jobs(cores: int) -> int:
@@ -180,41 +194,41 @@ def default_jobs(cores: int) -> int:
 
 
 def call(command: list[str], where: Where, lock: int, watcher: Watcher | None = None) -> int:
-    """Run Snakemake to its end; on Ctrl-C, SIGTERM or a closed terminal stop it with all its jobs, and end."""
+    """Run Snakemake to its end; whatever ends this, Snakemake and all its jobs end too."""
     process = subprocess.Popen(command, start_new_session=True, pass_fds=[lock])
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.default_int_handler)
     try:
         while process.poll() is None:
             if watcher:
                 watcher.look()
             time.sleep(0.5)
+        if process.returncode < 0:
+            killed_by = signal.Signals(-process.returncode).name
+            raise SystemExit(
+                fail(f"Snakemake was killed ({killed_by}); what is done is kept, and the same command goes on")
+            )
         return process.returncode
     except KeyboardInterrupt:
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)  # once is enough
+        raise
+    finally:
         stop(process, where.seconds_to_stop)
-        raise SystemExit(fail("stopped; what is done is kept, and the same command goes on")) from None
 
 
-def stop(process: subprocess.Popen, seconds: float) -> None:
-    """End a process and all it started: asked first, then killed."""
-    for sign, patience in ((signal.SIGINT, seconds), (signal.SIGKILL, 5)):
-        try:
+def stop(process: subprocess.Popen, seconds: int) -> None:
+    """End a process and all that is left of its group: asked first, then killed."""
+    with contextlib.suppress(ProcessLookupError):  # raised once the group is empty
+        for sign, patience in ((signal.SIGINT, seconds), (signal.SIGKILL, 5)):
             os.killpg(process.pid, sign)
-            process.wait(patience)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return
+            for _ in range(10 * patience):
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.1)
 
 
-def report_plan(profile: Profile, grid: tables.Grid, outputs: str) -> None:
-    cells, missing = len(profile.cells()), len(grid.problems)
-    print(
-        f"{profile.name}: {profile.title}. {cells - missing} of {cells} cells are done in {outputs}, {missing} missing."
-    )
+def as_it_is(text: str) -> str:
+    """`text` for Snakemake's --config, which reads values as YAML less their quotes ("a #1" would be "a"): a list."""
+    return json.dumps([text], ensure_ascii=False)
 
 
 def path_for_notebooks(outputs: Path) -> str:
@@ -230,7 +244,3 @@ def shown(path: Path) -> str:
 def fail(message: str) -> int:
     print(message, file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,12 +5,18 @@ Exit status 0 only where every cell ran to its end. The executed notebook is kep
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+STARTED_BY = os.getppid()  # before the imports below, which take a second in which a parent can be killed
 
 import nbformat
 import papermill
@@ -20,6 +26,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from equinorm.config import REPOSITORY
 from equinorm.experiments import unknown
+from orphans import stop_with
 
 
 def check_names(notebook: Path, parameters: dict) -> None:
@@ -33,13 +40,13 @@ def check_names(notebook: Path, parameters: dict) -> None:
 def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None) -> None:
     """Run `notebook` in the repository's root and save it; raises what stopped it."""
     save_as.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="enorm-") as sockets:
+    with socket_folder() as sockets:
         # Kernels that start at the same time over TCP race for ports.
-        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(Path(sockets) / "kernel"))
+        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(sockets / "kernel"))
         try:
             papermill.execute_notebook(
                 str(notebook),
-                str(save_as),
+                str(save_as).replace("{", "{{").replace("}", "}}"),  # papermill would fill in parameters
                 parameters,
                 cwd=str(REPOSITORY),
                 kernel_name="python3",
@@ -58,6 +65,21 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
     ]
     if unfinished:  # papermill reports some kernels that died as completed
         raise RuntimeError(f"{len(unfinished)} cells did not run to their end")
+
+
+@contextlib.contextmanager
+def socket_folder() -> Iterator[Path]:
+    """A new temporary folder; those of runners that were killed, whose locks nobody holds, are removed first."""
+    for left in Path(tempfile.gettempdir()).glob("enorm-*/.lock"):
+        with contextlib.suppress(OSError), left.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(prefix="enorm-") as name:
+        folder = Path(name)
+        with (folder / ".unlocked").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / ".unlocked").rename(folder / ".lock")
+            yield folder
 
 
 def reason(error: Exception, timeout: int | None) -> str:
@@ -79,7 +101,10 @@ def main() -> int:
     parser.add_argument("--outputs", required=True, help="the notebook's parameter of that name")
     parser.add_argument("--device", help="likewise")
     parser.add_argument("--timeout", type=int, default=0, help="seconds a cell may take; 0: no limit")
+    parser.add_argument("--stop-with-parent", action="store_true", help="stop where the process that started this ends")
     arguments = parser.parse_args()
+    if arguments.stop_with_parent:
+        stop_with(STARTED_BY)
     logging.getLogger("papermill").setLevel(logging.ERROR)
     parameters = arguments.parameters | {"outputs": arguments.outputs}
     if arguments.device:

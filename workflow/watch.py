@@ -11,16 +11,15 @@ from equinorm.config import Profile
 from equinorm.experiments import Parameters
 from equinorm.results import CellFiles
 
-_IMAGES = {"cifar10": (50_000, 10_000), "digits": (1500, 297)}
 _SECONDS_BETWEEN_LINES = 60  # in a log file; a terminal's line is redrawn in place
 
 
 class Watcher:
     """Reads the progress files that cells keep, and shows one bar; its unit is the work of all matrix products."""
 
-    def __init__(self, profile: Profile, outputs: Path, needed: list[Parameters]) -> None:
+    def __init__(self, profile: Profile, outputs: Path, needed: list[Parameters], images: tuple[int, int]) -> None:
         self.total_cells, self.needed_cells = len(profile.cells()), len(needed)
-        self.work = {cell: cell.flops(*_IMAGES[cell.dataset]) for cell in needed}
+        self.work = {cell: cell.flops(*images) for cell in needed}
         self.total_work = sum(self.work.values())
         self.folders: dict[Path, dict[str, Parameters]] = {}  # for each folder, its cells by the stem of their files
         for cell in needed:

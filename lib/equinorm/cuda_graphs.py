@@ -8,7 +8,7 @@ from torch import Tensor
 _EAGER_STEPS = 3  # made as usual, so that libraries have set themselves up before the graph is captured
 
 
-def run_steps(step: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Tensor:
+def run_steps(step: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Tensor:  # needs a GPU
     """Call `step` for every batch of indices ``[runs, batch]``; returns its losses ``[runs, steps]``.
 
     Batches of the size of the first are replayed from a graph captured here, since what a step does is fixed but for
@@ -27,7 +27,7 @@ def run_steps(step: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Te
     return torch.cat([loss.view(len(loss), -1) for loss in losses], dim=1)
 
 
-def _replayed(step: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Tensor:
+def _replayed(step: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Tensor:  # needs a GPU
     """`step` for batches of one size, from a graph; ``[runs, batches]``."""
     batch = batches[0].clone()
     graph = torch.cuda.CUDAGraph()

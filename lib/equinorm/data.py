@@ -201,16 +201,35 @@ def _read_torchvision(root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     from torchvision.datasets import CIFAR10
 
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".cifar10.lock"):  # torchvision downloads to the final path
-            train = CIFAR10(str(root), train=True, download=True)
+        try:
+            train = CIFAR10(str(root), train=True)  # writes nothing: the folder may be read-only
+        except RuntimeError:
+            root.mkdir(parents=True, exist_ok=True)
+            with FileLock(root / ".cifar10.lock"):  # torchvision downloads to the final path
+                train = CIFAR10(str(root), train=True, download=True)
         test = CIFAR10(str(root), train=False)
     except (OSError, RuntimeError) as error:
+        damaged = _damaged_files(root / CIFAR10.base_folder)
+        found = (
+            f"damaged (md5 differs): {', '.join(map(str, damaged))}" if damaged else f"{root}: CIFAR-10 is not there"
+        )
         raise DataError(
-            f"{root}: CIFAR-10 is not there and could not be downloaded ({error}). Put the folder "
+            f"{found}, and could not be downloaded ({error}). Put the folder "
             "cifar-10-batches-py or cifar-10-batches-bin there, or set CIFAR10_ROOT to the folder that holds it"
         ) from None
     return *_arrays(train), *_arrays(test)
+
+
+def _damaged_files(folder: Path) -> list[Path]:
+    """The files of torchvision's layout that are there and not what they should be."""
+    from torchvision.datasets import CIFAR10, utils
+
+    files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+    return [
+        folder / name
+        for name, md5 in files
+        if (folder / name).exists() and not utils.check_integrity(folder / name, md5)
+    ]
 
 
 def _arrays(dataset: object) -> tuple[np.ndarray, np.ndarray]:

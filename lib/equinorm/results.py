@@ -1,7 +1,8 @@
 """Results on disk: for each cell a tidy CSV, one row per run and epoch, and beside it a JSON of where it is from.
 
 ``outputs/<profile>/runs/<variant>/pNN.csv`` and ``.json``. Both are written atomically, the JSON last: it holds the
-sha256 of the CSV, so a pair that is truncated, edited or half-written is recognised and never gets into a table.
+sha256 of the CSV and one of itself, so a pair that is truncated, edited or half-written is recognised and never gets
+into a table.
 """
 
 import hashlib
@@ -104,11 +105,18 @@ def write(files: CellFiles, parameters: Parameters, history: History, origin: di
         "wall_time_seconds": round(sum(history.epoch_seconds), 3),
         "epoch_seconds": [round(seconds, 3) for seconds in history.epoch_seconds],
     }
+    metadata = sealed(metadata)
     with atomically(files.csv) as temporary:
         temporary.write_bytes(content)
     with atomically(files.json) as temporary:
         temporary.write_text(json.dumps(metadata, indent=1) + "\n")
     return Result(frame, metadata)
+
+
+def sealed(metadata: dict) -> dict:
+    """`metadata` with the sha256 of all else in it."""
+    rest = {name: value for name, value in metadata.items() if name != "sha256"}
+    return rest | {"sha256": hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()}
 
 
 def set_aside(files: CellFiles) -> list[Path]:
@@ -137,6 +145,8 @@ def read(files: CellFiles) -> Result:
         raise ResultError(f"{files.json}: damaged or of an earlier version, lacks {', '.join(sorted(missing))}")
     if version != PROTOCOL_VERSION:
         raise ResultError(f"{files.json}: of protocol version {version}, this is version {PROTOCOL_VERSION}")
+    if "sha256" in metadata and metadata != sealed(metadata):  # results written before the field came have none
+        raise ResultError(f"{files.json}: edited since it was written (its sha256 differs)")
     content = files.csv.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise ResultError(f"{files.csv}: changed or truncated since it was written (sha256 differs from its JSON)")

@@ -1,0 +1,32 @@
+"""Copies of this repository, as someone else would get it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from equinorm.config import REPOSITORY
+
+
+def copy_checkout(folder: Path) -> Path:
+    """Copy the repository's files to `folder`, less the outputs that are kept in it."""
+    listed = ["git", "-C", str(REPOSITORY), "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines():
+        source, target = REPOSITORY / name, folder / name
+        if source.is_file() and not name.startswith("outputs/"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+            target.chmod(source.stat().st_mode)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """For starting a copy's ./run_all.sh: with this interpreter and without this repository's library."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
+
+
+def run_all(checkout: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run the copy's ./run_all.sh to its end, from `cwd` (default: beside the copy)."""
+    command = ["bash", str(checkout / "run_all.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=cwd or checkout.parent)

@@ -1,0 +1,28 @@
+"""`./run_all.sh`: its arguments, how it can be stopped, and its exit status; the work is in run_all.py."""
+
+import os
+import signal
+import sys
+
+from arguments import parse_arguments
+
+STOPPED = "stopped; what is done is kept, and the same command goes on"
+
+arguments = parse_arguments()  # before the imports below, so that --help and mistakes are answered at once
+for sign in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(sign) == signal.SIG_DFL:  # not where nohup has it ignored
+        signal.signal(sign, signal.default_int_handler)
+try:
+    import run_all
+
+    status = run_all.main(arguments)
+    sys.stdout.flush()
+except KeyboardInterrupt:
+    print(STOPPED, file=sys.stderr)
+    status = 1
+except BrokenPipeError:  # whoever read this has seen enough: `| head`
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if not arguments.dry_run:
+        print(STOPPED, file=sys.stderr)
+    status = 1
+sys.exit(status)

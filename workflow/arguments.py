@@ -1,0 +1,44 @@
+"""The launcher's arguments. Nothing is imported here that would make `--help` wait."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """
+Run all cells of a profile that have no valid result yet, then its summary.
+
+It can be stopped at any moment: what is done is kept, and a cell that was cut off goes on from its last whole epoch.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ", ".join(sorted(path.stem for path in (Path(__file__).parents[1] / "config").glob("*.yaml")))
+    parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
+    parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")
+    parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")
+    parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--jobs", type=whole_number, help="cells at once (default: one for each core, 2 GiB needed each)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=whole_number,
+        help="CPU threads for each cell, whatever OMP_NUM_THREADS says (default: cores / jobs)",
+    )
+    parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
+    parser.add_argument(
+        "--profile",
+        dest="cluster_profile",
+        metavar="NAME|FOLDER",
+        help="a Snakemake profile, to run the cells on a cluster: slurm, kubernetes or your own (workflow/README.md)",
+    )
+    return parser.parse_args()
+
+
+def whole_number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}; allowed are whole numbers from 1")
+    return int(text)
