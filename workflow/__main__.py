@@ -13,9 +13,11 @@ for sign in (signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(sign) == signal.SIG_DFL:  # not where nohup has it ignored
         signal.signal(sign, signal.default_int_handler)
 try:
-    import run_all
-
-    status = run_all.main(arguments)
+    if arguments.profile == "studies":
+        from run_studies import main
+    else:
+        from run_all import main
+    status = main(arguments)
     sys.stdout.flush()
 except KeyboardInterrupt:
     print(STOPPED, file=sys.stderr)

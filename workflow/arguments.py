@@ -15,7 +15,7 @@ def parse_arguments() -> argparse.Namespace:
         prog="./run_all.sh", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = ", ".join(sorted(path.stem for path in (Path(__file__).parents[1] / "config").glob("*.yaml")))
-    parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml)")
+    parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml), or studies")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
     parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")
     parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")

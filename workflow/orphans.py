@@ -7,7 +7,7 @@ import time
 
 
 def stop_with(parent: int, seconds: int = 5) -> None:
-    """From now on, stop as on Ctrl-C once `parent` is not the parent of this process; after `seconds` kill what is left.
+    """From now on, stop as on Ctrl-C once `parent` is not the parent any more; after `seconds` kill what is left.
 
     A process that leads a group, as Snakemake does here, takes its group along.
     """

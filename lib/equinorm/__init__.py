@@ -8,6 +8,6 @@ In your own training loop::
     enorm.step()
 """
 
-from equinorm.enorm import ENorm, equi_normalize_
+from equinorm.enorm import ENorm, equi_normalize_, parameter_groups
 
-__all__ = ["ENorm", "equi_normalize_"]
+__all__ = ["ENorm", "equi_normalize_", "parameter_groups"]

@@ -14,10 +14,15 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from equinorm import cell, provenance, report, results, statistics
+from equinorm.config import REPOSITORY
 from equinorm.experiments import Parameters, check_parameters
 from equinorm.files import atomically
 from equinorm.results import CellFiles, Result, ResultError
 
+NAMES = ("convergence", "biases", "batch_norm_at_depth", "details")
+"""Each is notebooks/studies/<name>.ipynb; the cheap ones first."""
+
+_DIGEST = "made_from.sha256"
 MATTERS = 0.5
 """Points of accuracy: a difference that is surely smaller is called none."""
 
@@ -100,10 +105,22 @@ def write(outputs: str | Path, answer: str, figures: dict[str, Figure], tables: 
             table.to_csv(temporary, index=False)
     with atomically(outputs / "answer.md") as temporary:
         temporary.write_text(answer + "\n")
+    if outputs.name in NAMES:
+        with atomically(outputs / _DIGEST) as temporary:
+            temporary.write_text(_digest(outputs.name) + "\n")
 
 
-def digest(notebook: Path) -> str:
-    """sha256 of what a study's tables and figures are made from, but for its runs: the notebook and the library."""
+def is_current(outputs: Path) -> bool:
+    """Whether the study whose folder this is has an answer made by its notebook and the library as they are now."""
+    try:
+        return (outputs / _DIGEST).read_text().strip() == _digest(outputs.name)
+    except FileNotFoundError:
+        return False
+
+
+def _digest(name: str) -> str:
+    """sha256 of a study's notebook and of the library."""
+    notebook = REPOSITORY / "notebooks" / "studies" / f"{name}.ipynb"
     return hashlib.sha256(notebook.read_bytes() + provenance.library_digest().encode()).hexdigest()
 
 
