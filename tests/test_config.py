@@ -93,6 +93,17 @@ def test_launcher_refuses_bad_arguments_before_anything_starts(tmp_path, argumen
     assert not (tmp_path / "outputs").exists()
 
 
+def test_launcher_names_damaged_data_before_anything_starts(tmp_path):
+    damaged = tmp_path / "cifar-10-batches-bin" / "data_batch_1.bin"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"half a download")
+    command = ["bash", str(REPOSITORY / "run_all.sh"), "quick", "--outputs", str(tmp_path / "outputs")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CIFAR10_ROOT": str(tmp_path)})
+    assert done.returncode == 1
+    assert done.stderr == f"{damaged}: has 15 bytes instead of 30,730,000; fetch the file again\n"
+    assert not list(tmp_path.glob("outputs/notebooks/*"))
+
+
 def test_launcher_is_quiet_where_its_reader_has_seen_enough(tmp_path):
     command = f"'{REPOSITORY / 'run_all.sh'}' demo -n --outputs '{tmp_path}' | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ)
