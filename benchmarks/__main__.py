@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import floor, gpu, jobs, plain, precision, seeds, steps
+from benchmarks import floor, gpu, jobs, memory, plain, precision, seeds, steps
 from benchmarks.settings import Settings, Skipped, images
 from benchmarks.table import markdown
 from equinorm import provenance
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "plain": plain,
     "seeds": seeds,
     "jobs": jobs,
+    "memory": memory,
     "precision": precision,
     "gpu": gpu,
 }

@@ -1,4 +1,4 @@
-"""What bfloat16 products cost in accuracy: paired seeds, `python -m benchmarks.accuracy [--epochs 10] [--seeds 3]`.
+"""What bfloat16 products cost in accuracy: paired seeds, `python -m benchmarks.accuracy [--epochs 5] [--seeds 3]`.
 
 Each cell is trained in float32 and in bfloat16 from the same weights and batches; what is done is kept under
 outputs/precision/ and not done again. The learning rate falls to 0 over the epochs given, as it does over 60.
@@ -19,7 +19,7 @@ _CELLS = [(variant, p) for p in (1, 9, 19) for variant in ("baseline", "enorm")]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--precision", default="bfloat16", help="what is compared with float32 (default: bfloat16)")
     arguments = parser.parse_args()

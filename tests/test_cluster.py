@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import checkouts
 import pandas as pd
 import pytest
 import yaml
@@ -93,8 +94,10 @@ def test_plan_asks_for_no_gpu_here_it_is_for_the_nodes_to_have(tmp_path):
 def test_grid_runs_as_its_profile_says(tmp_path):
     """By Snakemake's local executor, from a folder of the user: threads of its own for the cells."""
     folder = write_profile(tmp_path / "mine", {"cores": 2, "set-threads": {"train": 2}})
-    outputs = tmp_path / "outputs"
-    done = run_all("demo", "--device", "cpu", "--outputs", outputs, "--profile", folder)
+    checkout = checkouts.copy_checkout(tmp_path / "copy")
+    content = {"title": "one cell", "dataset": "digits", "epochs": 1, "learning_rate": 0.01, "depths": [0]}
+    (checkout / "config" / "one.yaml").write_text(yaml.safe_dump(content | {"repeats": {"enorm": 1}}))
+    done = checkouts.run_all(checkout, "one", "--device", "cpu", "--profile", str(folder))
     assert done.returncode == 0, done.stderr
-    assert "12 of 12 cells done" in done.stdout
-    assert set(pd.read_csv(outputs / "tables" / "cost.csv")["threads"]) == {2}
+    assert "1 of 1 cells done" in done.stdout
+    assert set(pd.read_csv(checkout / "outputs" / "one" / "tables" / "cost.csv")["threads"]) == {2}
