@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import checkouts
 import psutil
@@ -21,13 +24,20 @@ from equinorm.results import CellFiles, ResultError
 LONG = {"p": 1, "seeds": [0, 1], "epochs": 15, "learning_rate": 0.01, "dataset": "digits"}
 
 
-def start(folder) -> subprocess.Popen:
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files; not tmp_path, since names of sockets must be short."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def start(folder, temporary) -> subprocess.Popen:
     command = [
         sys.executable, str(REPOSITORY / "workflow" / "run_notebook.py"), "notebooks/enorm.ipynb",
         "--save-as", str(folder / "notebooks" / "enorm.ipynb"), "--outputs", str(folder),
         "--parameters", json.dumps(LONG), "--device", "cpu",
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
     return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
 
 
@@ -49,9 +59,9 @@ def kill(processes: list[psutil.Process]) -> None:
 
 
 @pytest.mark.parametrize("victim", ["notebook runner", "kernel"])
-def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, victim):
+def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, temporary, victim):
     files = CellFiles(tmp_path / "runs", "enorm", 1)
-    process = start(tmp_path)
+    process = start(tmp_path, temporary)
     while epoch_reached(files) < 2:
         assert process.poll() is None
         time.sleep(0.05)
@@ -61,7 +71,9 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     assert process.wait(60) != 0
     assert 2 <= epoch_reached(files) < LONG["epochs"]
     assert not files.csv.exists()
-    assert start(tmp_path).wait(300) == 0
+    assert bool(list(temporary.glob("enorm-*"))) == (victim == "notebook runner")
+    assert start(tmp_path, temporary).wait(300) == 0
+    assert not list(temporary.glob("enorm-*"))
     whole = tmp_path / "whole"
     cell.run(variant="enorm", **LONG, outputs=str(whole), device="cpu")
     assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()

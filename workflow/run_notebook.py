@@ -5,12 +5,14 @@ Exit status 0 only where every cell ran to its end. The executed notebook is kep
 """
 
 import argparse
+import asyncio
 import contextlib
 import fcntl
 import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +54,7 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
                 kernel_name="python3",
                 km=manager,
                 progress_bar=False,
+                on_notebook_start=let_ctrl_c_stop,
                 start_timeout=120,
                 execution_timeout=timeout,
             )
@@ -65,6 +68,11 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
     ]
     if unfinished:  # papermill reports some kernels that died as completed
         raise RuntimeError(f"{len(unfinished)} cells did not run to their end")
+
+
+def let_ctrl_c_stop(**_: object) -> None:
+    """Take back Ctrl-C from nbclient, which would wait for a kernel that trains, and then for its own answer."""
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
 
 @contextlib.contextmanager
@@ -106,6 +114,7 @@ def main() -> int:
     if arguments.stop_with_parent:
         stop_with(STARTED_BY)
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # after Ctrl-C it names tasks that nobody waits for
     parameters = arguments.parameters | {"outputs": arguments.outputs}
     if arguments.device:
         parameters["device"] = arguments.device
