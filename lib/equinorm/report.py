@@ -94,7 +94,7 @@ def render(grid: Grid, base: str, root: str = "../../") -> str:
     )
     template = environment.get_template("report.md.j2")
     status, accuracy, cost = tables.status(grid), tables.accuracy(grid), tables.cost(grid)
-    results = grid.results.values()
+    results, epochs = grid.results.values(), tables.epochs(grid)
     return template.render(
         base=base,
         root=root,
@@ -106,6 +106,7 @@ def render(grid: Grid, base: str, root: str = "../../") -> str:
         missing=status[status["status"] == "missing"],
         main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
         bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
+        curves=bool((epochs["variant"].isin(MAIN_VARIANTS) & ~epochs["diverged"].astype(bool)).any()),
         indicative=bool((accuracy["n"] == 1).any()),
         diverged=[
             {"variant": VARIANTS[variant].title, "p": p, **run}
