@@ -1,0 +1,51 @@
+"""Where a result says it is from."""
+
+import subprocess
+
+import pytest
+import torch
+
+from equinorm import provenance
+
+
+@pytest.mark.parametrize("name", ["tpu", "gpu", "meta", "cuda:x", "", "cuda:99"])
+def test_an_unknown_device_is_named(name):
+    with pytest.raises(ValueError, match=f"device = '{name}'"):
+        provenance.resolve_device(name)
+
+
+def test_auto_is_a_gpu_where_there_is_one():
+    assert provenance.resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert provenance.resolve_device("cpu") == torch.device("cpu")
+
+
+def test_cpu_is_described_by_name_and_threads():
+    described = provenance.describe_device(torch.device("cpu"))
+    assert described["type"] == "cpu" and described["name"]
+    assert described["threads"] == torch.get_num_threads()
+
+
+def test_commit_is_that_of_the_checkout_and_says_whether_the_library_differs(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_LIBRARY", tmp_path)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
+    assert provenance.git_commit() == "unknown"
+    (tmp_path / "file").write_text("1")
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "one"]):
+        subprocess.run([*git, *arguments], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert provenance.git_commit() == commit
+    (tmp_path / "file").write_text("2")
+    assert provenance.git_commit() == f"{commit}+changes"
+
+
+def test_library_digest_follows_every_file_of_the_library(tmp_path, monkeypatch):
+    library = tmp_path / "lib" / "equinorm"
+    library.mkdir(parents=True)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "summary.ipynb").write_text("{}")
+    monkeypatch.setattr(provenance, "_LIBRARY", library)
+    digests = {provenance.library_digest()}
+    for name in ("a.py", "b.j2", "c.json"):
+        (library / name).write_text("1")
+        digests.add(provenance.library_digest())
+    assert len(digests) == 4
