@@ -1,0 +1,107 @@
+"""Studies: conditions are trained once, compared in pairs, and their answers are known to be of today or not."""
+
+import json
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from equinorm import studies
+from equinorm.config import REPOSITORY
+
+TINY = {"variant": "enorm", "p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
+
+
+def runs(**accuracies):
+    """One row per run: for each condition the accuracies of seeds 0, 1, ...; None diverged."""
+    return pd.DataFrame(
+        [
+            {"condition": condition, "variant": "enorm", "p": 3, "seed": seed, "test_accuracy": accuracy,
+             "diverged": accuracy is None}
+            for condition, values in accuracies.items()
+            for seed, accuracy in enumerate(values)
+        ]
+    )  # fmt: skip
+
+
+def test_there_is_a_notebook_for_every_study():
+    assert {path.stem for path in (REPOSITORY / "notebooks" / "studies").glob("*.ipynb")} == set(studies.NAMES)
+
+
+def test_conditions_are_trained_once_and_changed_ones_again(tmp_path):
+    cells = [("plain", TINY), ("c1", TINY | {"c": 1.0, "measures": ["layer_norms"]})]
+    rows = studies.train(cells, tmp_path, "cpu")
+    assert rows[["condition", "c", "seed"]].values.tolist() == [
+        ["plain", 1.2, 0], ["plain", 1.2, 1], ["c1", 1.0, 0], ["c1", 1.0, 1],
+    ]  # fmt: skip
+    assert rows["weight_norm_01"].notna().tolist() == [False, False, True, True]
+    kept = tmp_path / "plain" / "runs" / "enorm" / "p00.json"
+    written = kept.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(studies.train(cells, tmp_path, "cpu"), rows)
+    assert kept.stat().st_mtime_ns == written
+    again = studies.train([("plain", TINY | {"c": 1.1}), cells[1]], tmp_path, "cpu")
+    assert again["c"].tolist() == [1.1, 1.1, 1.0, 1.0]
+    assert list(tmp_path.glob("plain/set_aside/*/enorm/p00.csv"))
+
+
+def test_final_is_the_last_row_of_each_run():
+    rows = pd.concat([runs(a=[0.1, 0.2]).assign(epoch=1), runs(a=[0.3, 0.4]).assign(epoch=2)])
+    assert studies.final(rows)["test_accuracy"].tolist() == [0.3, 0.4]
+
+
+def test_differences_are_paired_by_seed_and_leave_out_runs_that_diverged():
+    frame = runs(protocol=[0.50, 0.60, 0.40], other=[0.51, 0.63, None])
+    (row,) = studies.differences(frame, "protocol", ["variant"]).to_dict("records")
+    assert row["difference"] == pytest.approx(2)
+    assert row["half_width"] == pytest.approx(
+        12.706 * math.sqrt(2) / math.sqrt(2), rel=1e-4
+    )  # t of 1 degree of freedom
+    assert (row["pairs"], row["diverged"], row["verdict"]) == (2, 1, "not known")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "verdict"),
+    [
+        ([0.520, 0.621, 0.419], "matters"),
+        ([0.501, 0.601, 0.401], "matters"),
+        ([0.501, 0.599, 0.400], "does not"),
+        ([0.560, 0.580, 0.400], "not known"),
+        ([None, None, None], "diverges"),
+    ],
+)
+def test_verdict_follows_from_the_interval(accuracies, verdict):
+    table = studies.differences(runs(protocol=[0.50, 0.60, 0.40], other=accuracies), "protocol", ["variant"])
+    assert table["verdict"].tolist() == [verdict]
+
+
+def test_differences_in_words():
+    assert studies.in_points(pd.Series([0.01, 0.03])) == "+2.0 points (95 % interval ± 12.7, 2 pairs)"
+    assert studies.in_points(pd.Series([-0.01])) == "-1.0 points (one pair only)"
+
+
+def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
+    outputs = tmp_path / "convergence"
+    assert not studies.is_current(outputs)
+    figure, _ = plt.subplots()
+    studies.write(outputs, "An answer.", {"drawn": figure}, {"made": pd.DataFrame({"a": [1]})})
+    assert (outputs / "answer.md").read_text() == "An answer.\n"
+    assert (outputs / "figures" / "drawn.svg").exists()
+    assert pd.read_csv(outputs / "tables" / "made.csv")["a"].tolist() == [1]
+    assert studies.is_current(outputs)
+    monkeypatch.setattr(studies.provenance, "library_digest", lambda: "another")
+    assert not studies.is_current(outputs)
+
+
+def test_a_study_runs_as_a_notebook_and_leaves_its_answer(tmp_path):
+    outputs = tmp_path / "convergence"
+    tiny = {"p": 1, "seeds": [0], "epochs": 1, "cycles": 20, "dataset": "digits"}
+    command = [
+        sys.executable, REPOSITORY / "workflow" / "run_notebook.py", "notebooks/studies/convergence.ipynb",
+        "--save-as", tmp_path / "executed.ipynb", "--outputs", outputs, "--parameters", json.dumps(tiny),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "At p = 1 (1 seeds, float64, digits" in (outputs / "answer.md").read_text()
+    assert studies.is_current(outputs)
