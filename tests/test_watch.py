@@ -32,7 +32,7 @@ def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(watch
     done, running, cut_off, damaged, *_ = needed = profile.cells()[2:]
     write_progress(files(tmp_path, cut_off).progress, 1)
     os.utime(files(tmp_path, cut_off).progress, (0, 0))  # of an earlier start
-    watcher = watch.Watcher(profile, tmp_path, needed)
+    watcher = watch.Watcher(profile, tmp_path, needed, (1500, 297))
     files(tmp_path, done).json.touch()
     write_progress(files(tmp_path, done).progress, 3)  # the moment before it is removed
     write_progress(files(tmp_path, running).progress, 2)
@@ -50,7 +50,7 @@ def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(watch
 def test_a_look_that_took_long_is_not_repeated_at_once(watch, tmp_path, monkeypatch):
     """On a large grid and a slow file system, looking must not be all that the launcher does."""
     profile = load_profile("demo")
-    watcher = watch.Watcher(profile, tmp_path, profile.cells())
+    watcher = watch.Watcher(profile, tmp_path, profile.cells(), (1500, 297))
     now, looks = [watcher.started], []
     monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
 

@@ -4,14 +4,15 @@ import os
 import signal
 import sys
 
+import stopping
 from arguments import parse_arguments
 
 STOPPED = "stopped; what is done is kept, and the same command goes on"
 
 arguments = parse_arguments()  # before the imports below, so that --help and mistakes are answered at once
-for sign in (signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(sign) == signal.SIG_DFL:  # not where nohup has it ignored
-        signal.signal(sign, signal.default_int_handler)
+for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(sign) != signal.SIG_IGN:  # as nohup has it
+        signal.signal(sign, stopping.request)
 try:
     if arguments.profile == "studies":
         from run_studies import main

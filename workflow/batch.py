@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import stopping
 from equinorm import data, provenance
 from equinorm.config import REPOSITORY
 from watch import Watcher
@@ -131,6 +132,8 @@ def call(command: list[str], where: Where, lock: int, watcher: Watcher | None = 
     process = subprocess.Popen(command, start_new_session=True, pass_fds=[lock])
     try:
         while process.poll() is None:
+            if stopping.requested:
+                raise KeyboardInterrupt
             if watcher:
                 watcher.look()
             time.sleep(0.5)
