@@ -4,6 +4,7 @@ A training step is as fast as its matrix products if nothing else touches the we
 matrix is never stored: the product that would give it adds it, scaled, to the matrix itself.
 """
 
+import platform
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,22 @@ def operand(x: Tensor, precision: Precision) -> Tensor:
     return x.bfloat16() if precision == "bfloat16" else x
 
 
+# oneDNN has AVX-512 kernels for float32 on every processor with AVX-512; MKL, which torch.mm calls, on Intel's only:
+# on an AMD EPYC it takes twice as long. The operator is the one that torch.compile calls for linear layers.
+_ONEDNN = (
+    torch.ops.mkldnn._linear_pointwise
+    if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
+    else None
+)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """``[n, k] @ [k, m]`` on a CPU."""
+    if _ONEDNN is None or a.dtype != torch.float32:
+        return torch.mm(a, b)
+    return _ONEDNN(a, b.t(), None, "none", [], "")
+
+
 def multiply(a: Tensor, b: Tensor) -> Tensor:
     """``[runs, n, k] @ [runs, k, m]``.
 
@@ -38,9 +55,11 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
     if a.device.type != "cpu" or (torch.is_grad_enabled() and (a.requires_grad or b.requires_grad)):
         return torch.bmm(a, b)
     # On a CPU a batched product of a few matrices is up to 1.3 times slower than one product after the other.
+    if a.shape[0] == 1:
+        return _product(a[0], b[0]).unsqueeze_(0)  # a copy less
     product = a.new_empty(a.shape[0], a.shape[1], b.shape[2])
     for r in range(a.shape[0]):
-        torch.mm(a[r], b[r], out=product[r])
+        product[r] = _product(a[r], b[r])
     return product
 
 
@@ -51,8 +70,9 @@ def add_product_(target: Tensor, a: Tensor, b: Tensor, *, beta: float, alpha: fl
     elif target.device.type != "cpu":
         target.baddbmm_(a, b, beta=beta, alpha=alpha)
     else:
+        a = a * alpha  # `a` is smaller than the product; so one pass over the target is enough
         for r in range(target.shape[0]):
-            target[r].addmm_(a[r], b[r], beta=beta, alpha=alpha)
+            torch.add(_product(a[r], b[r]), target[r], alpha=beta, out=target[r])
 
 
 class LinearSGD(torch.autograd.Function):

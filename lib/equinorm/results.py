@@ -49,6 +49,14 @@ class CellFiles:
     def checkpoint(self) -> Path:
         return self.csv.with_suffix(".checkpoint.pt")
 
+    def checkpoint_of_restart(self, seed: int) -> Path:
+        """That of the further run which `cell.run` makes where all others have diverged."""
+        return self.csv.with_suffix(f".restart{seed}.checkpoint.pt")
+
+    def checkpoints(self) -> list[Path]:
+        """All that there are."""
+        return sorted(self.csv.parent.glob(f"{self.csv.stem}.*checkpoint.pt"))
+
     @property
     def progress(self) -> Path:
         return self.csv.with_suffix(".progress.json")

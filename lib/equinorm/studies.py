@@ -92,7 +92,7 @@ def _result(outputs: Path, parameters: Parameters, device: str) -> Result:
     if files.csv.exists() or files.json.exists():
         results.set_aside(files)
     with contextlib.redirect_stdout(io.StringIO()):  # a bar for each of many cells would bury the notebook
-        return cell.run(outputs=str(outputs), device=device, **parameters.model_dump(mode="json"))
+        return cell.run(outputs=str(outputs), device=device, restarts=0, **parameters.model_dump(mode="json"))
 
 
 def write(outputs: str | Path, answer: str, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
