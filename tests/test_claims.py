@@ -5,6 +5,7 @@ import pytest
 
 from equinorm import claims
 from equinorm.experiments import DEPTHS, VARIANTS
+from equinorm.fates import fates
 
 AS_IN_2019 = {
     "baseline": 0.50,
@@ -27,7 +28,8 @@ def evidence(levels=AS_IN_2019, change=lambda row: row, missing=()):
                 row = {"variant": variant, "p": p, "seed": 0, "epoch": 60, "diverged": False}
                 row["test_accuracy"] = levels[variant] + 0.001 * ((p * 7 + len(variant)) % 5)
                 runs.append(change(row))
-    runs = pd.DataFrame(runs)
+    runs = pd.DataFrame(runs, columns=["variant", "p", "seed", "epoch", "diverged", "test_accuracy"])
+    runs["fate"] = fates(runs)
     cost = pd.DataFrame({"seconds": [3600.0] * 3, "runs": [1] * 3, "device": ["a CPU"] * 3})
     return claims.Evidence(runs, pd.DataFrame(status), cost)
 
@@ -91,10 +93,14 @@ def test_one_early_divergence_at_small_p_refutes_the_threshold():
     assert verdicts(evidence(change=change))[7] == "not reproduced"
 
 
-def test_comparison_is_a_paired_t_interval_over_depths():
-    judged = claims.compare(evidence(), "enorm", "baseline")
-    from scipy import stats
+def test_a_run_that_is_stuck_at_chance_is_no_nan_and_has_not_trained():
+    def change(row):
+        row = nan_above_9(row)
+        if row["variant"] == "enorm_bias" and row["p"] == 11:
+            row |= {"diverged": False, "epoch": 60, "test_accuracy": 0.1}
+        return row
 
-    expected = stats.ttest_1samp(judged.differences, 0).confidence_interval(0.95)
-    assert judged.interval == pytest.approx((expected.low, expected.high))
-    assert judged.n == len(DEPTHS)
+    judged = claims.judge(evidence(change=change)).set_index("number")
+    assert judged.loc[7, "verdict"] == "not reproduced"
+    assert "4 gave NaN (4 in the first epoch), 1 stayed at chance, 0 trained" in judged.loc[7, "evidence"]
+    assert judged.loc[8, "verdict"] == "reproduced"  # "where it trains"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from equinorm import report, tables
+from equinorm import figures, report, tables
 from equinorm.config import REPOSITORY, load_profile
 from equinorm.results import CellFiles
 
@@ -80,6 +80,6 @@ def test_figures_are_what_the_runs_give(committed, tmp_path):
         pytest.skip(f"bytes of figures depend on matplotlib; the committed ones are of {pinned}")
     grid, outputs = committed
     for name, figure in report.all_figures(grid, report.all_tables(grid)).items():
-        report.write_figure(figure, tmp_path / name)
+        figures.write(figure, tmp_path / name)
         drawn = (tmp_path / f"{name}.svg").read_bytes()
         assert (outputs / "figures" / f"{name}.svg").read_bytes() == drawn, name

@@ -49,7 +49,7 @@ def test_every_file_of_the_summary_is_written_and_listed(grid, outputs):
     assert "2 of 3 cells are done" in text
     assert "not run yet" in text
     assert "1 diverged" in text
-    assert "| ENorm | 0 | 1 | 2 | 7 |" in text  # p, seed, epoch, step
+    assert "| ENorm | 0 | 1 | diverged | 2 | 7 |" in text  # p, seed, what, epoch, step
 
 
 def test_summary_is_current_until_a_result_is_damaged(grid, outputs):

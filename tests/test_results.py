@@ -157,3 +157,20 @@ def test_results_of_equivalent_code_stand_but_for_the_variants_it_names(monkeypa
     monkeypatch.setattr(provenance, "code_digest", lambda: "today")
     assert provenance.equivalent_code_digests("enorm") == {"today", "earlier"}
     assert provenance.equivalent_code_digests("batch_norm") == {"today"}
+
+
+NAN = {"variant": "enorm_bias", "p": 19, "seeds": [0, 1], "epochs": 2, "learning_rate": 5.0, "c": 1.3, "dataset": "digits"}
+
+
+def test_where_every_run_diverges_one_more_seed_is_tried_and_all_are_kept(tmp_path):
+    result = cell.run(**NAN, outputs=str(tmp_path), device="cpu")
+    assert result.final()[["seed", "diverged"]].values.tolist() == [[0, True], [1, True], [2, True]]
+    assert [run["seed"] for run in result.metadata["diverged"]] == [0, 1, 2]
+    files = CellFiles(tmp_path / "runs", "enorm_bias", 19)
+    assert results.read_for(files, check_parameters(NAN)).frame["seed"].tolist() == [0, 1, 2]
+    assert not files.checkpoints()
+    assert cell.run(**NAN, restarts=0, outputs=str(tmp_path), device="cpu").frame["seed"].tolist() == [0, 1]
+
+
+def test_no_restart_where_a_run_trains(tmp_path):
+    assert cell.run(**TINY, outputs=str(tmp_path), device="cpu").frame["seed"].unique().tolist() == [3, 5]

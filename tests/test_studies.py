@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from equinorm import studies
+from equinorm import cell, studies
 from equinorm.config import REPOSITORY
 
 TINY = {"variant": "enorm", "p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
@@ -27,7 +27,7 @@ def runs(**accuracies):
 
 
 def test_there_is_a_notebook_for_every_study():
-    assert {path.stem for path in (REPOSITORY / "notebooks" / "studies").glob("*.ipynb")} == set(studies.NAMES)
+    assert {path.stem for path in (REPOSITORY / "notebooks" / "studies").glob("*.ipynb")} == set(studies.STUDIES)
 
 
 def test_conditions_are_trained_once_and_changed_ones_again(tmp_path):
@@ -44,6 +44,23 @@ def test_conditions_are_trained_once_and_changed_ones_again(tmp_path):
     again = studies.train([("plain", TINY | {"c": 1.1}), cells[1]], tmp_path, "cpu")
     assert again["c"].tolist() == [1.1, 1.1, 1.0, 1.0]
     assert list(tmp_path.glob("plain/set_aside/*/enorm/p00.csv"))
+
+
+def test_runs_of_the_grid_are_not_trained_again(tmp_path):
+    cell.run(**TINY | {"seeds": [0, 1, 2]}, outputs=str(tmp_path / "grid"), device="cpu")
+    rows = studies.train([("plain", TINY), ("c1", TINY | {"c": 1.0})], tmp_path / "study", "cpu", tmp_path / "grid")
+    assert rows[["condition", "seed"]].values.tolist() == [["plain", 0], ["plain", 1], ["c1", 0], ["c1", 1]]
+    assert [path.parts[-4] for path in (tmp_path / "study").glob("*/runs/enorm/p00.csv")] == ["c1"]
+    more = studies.train([("plain", TINY | {"seeds": [2, 3]})], tmp_path / "study", "cpu", tmp_path / "grid")
+    assert more["seed"].tolist() == [2, 3]
+
+
+def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
+    assert studies.answers(tmp_path) == []
+    figure, _ = plt.subplots()
+    studies.write(tmp_path / "biases", "An answer.", {"map": figure}, {"runs": pd.DataFrame({"a": [1]})})
+    (answer,) = studies.answers(tmp_path)
+    assert (answer.name, answer.text, answer.figures, answer.tables) == ("biases", "An answer.", ["map"], ["runs"])
 
 
 def test_final_is_the_last_row_of_each_run():
@@ -88,7 +105,7 @@ def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
     assert (outputs / "figures" / "drawn.svg").exists()
     assert pd.read_csv(outputs / "tables" / "made.csv")["a"].tolist() == [1]
     assert studies.is_current(outputs)
-    monkeypatch.setattr(studies.provenance, "library_digest", lambda: "another")
+    monkeypatch.setattr(studies.provenance, "code_digest", lambda: "another")
     assert not studies.is_current(outputs)
 
 

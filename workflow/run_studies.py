@@ -42,9 +42,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def plan(outputs: Path) -> list[str]:
     """The studies to execute, cheap ones first; what there is, said in a line."""
-    needed = [name for name in studies.NAMES if not studies.is_current(outputs / name)]
-    done = len(studies.NAMES) - len(needed)
+    needed = [name for name in studies.STUDIES if not studies.is_current(outputs / name)]
+    done = len(studies.STUDIES) - len(needed)
     print(
-        f"studies: {done} of {len(studies.NAMES)} are done in {shown(outputs)}, {len(needed)} missing or out of date."
+        f"studies: {done} of {len(studies.STUDIES)} are done in {shown(outputs)}, {len(needed)} missing or out of date."
     )
     return needed

@@ -1,8 +1,6 @@
 """The claims of the 2019 report, each with its place there, a predicate over the tables, and the verdict it computes.
 
-Variants are compared depth by depth: the difference of their mean final accuracies at each p, the mean of these
-differences and its 95 % interval over the depths (a paired t interval). The depths are the sample here: it says how
-sure it is that one variant is better over this range of depths, not at a single one.
+Variants are compared depth by depth (see `comparisons`).
 """
 
 from collections.abc import Callable
@@ -13,11 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from equinorm import statistics
+from equinorm.comparisons import Comparison, compare
 from equinorm.experiments import DEPTHS, VARIANTS
 
 Verdict = Literal["reproduced", "not reproduced", "inconclusive"]
-HOURS_IN_2019 = 24
+HOURS_IN_2019, RUNS_IN_2019 = 24, 80
+"""Section 4.1 of the report; its runs, restarted ones not counted (they are not given)."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Evidence:
     cost: pd.DataFrame
 
     def means(self, variant: str) -> pd.Series:
-        """Mean final accuracy of the runs that finished, by p."""
-        own = self.runs[(self.runs["variant"] == variant) & ~self.runs["diverged"]]
+        """Mean final accuracy of the runs that trained, by p."""
+        own = self.runs[(self.runs["variant"] == variant) & (self.runs["fate"] == "trained")]
         return own.groupby("p")["test_accuracy"].mean()
 
     def missing(self, *variants: str) -> list[str]:
@@ -39,43 +38,6 @@ class Evidence:
             self.status.loc[self.status["status"] == "done", ["variant", "p"]].itertuples(index=False, name=None)
         )
         return [f"{VARIANTS[v].title} p = {p}" for v in variants for p in DEPTHS if (v, p) not in done]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Variant `a` against `b` over the depths at which both have a run that finished."""
-
-    differences: pd.Series  # by p: mean accuracy of a minus that of b
-
-    @property
-    def wins(self) -> int:
-        return int((self.differences > 0).sum())
-
-    @property
-    def n(self) -> int:
-        return len(self.differences)
-
-    @property
-    def mean(self) -> float:
-        return float(self.differences.mean()) if self.n else float("nan")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        half = statistics.half_width(self.differences)
-        return self.mean - half, self.mean + half
-
-    def __str__(self) -> str:
-        if not self.n:
-            return "no depth at which both finished"
-        low, high = self.interval
-        text = "no interval" if np.isnan(low) else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
-        return f"{100 * self.mean:+.1f} points on average ({text}), ahead at {self.wins} of {self.n} depths"
-
-
-def compare(evidence: Evidence, a: str, b: str, depths: tuple[int, ...] = DEPTHS) -> Comparison:
-    """`a` minus `b`, paired by depth."""
-    difference = (evidence.means(a) - evidence.means(b)).dropna()
-    return Comparison(difference[difference.index.isin(depths)])
 
 
 def _beats(comparison: Comparison, share: float) -> Verdict:
@@ -97,7 +59,7 @@ def _worst(verdicts: list[Verdict]) -> Verdict:
 
 def _pair(a: str, b: str, share: float) -> Callable[[Evidence], tuple[Verdict, str]]:
     def predicate(evidence: Evidence) -> tuple[Verdict, str]:
-        comparison = compare(evidence, a, b)
+        comparison = compare(evidence.runs, a, b)
         return _beats(comparison, share), str(comparison)
 
     return predicate
@@ -114,14 +76,14 @@ def _best_at_most_depths(evidence: Evidence) -> tuple[Verdict, str]:
 
 
 def _all_beat_baseline(evidence: Evidence) -> tuple[Verdict, str]:
-    compared = {v: compare(evidence, v, "baseline") for v in ("batch_norm", "enorm", "enorm_batch_norm")}
+    compared = {v: compare(evidence.runs, v, "baseline") for v in ("batch_norm", "enorm", "enorm_batch_norm")}
     text = "; ".join(f"{VARIANTS[v].title}: {comparison}" for v, comparison in compared.items())
     return _worst([_beats(comparison, 0.5) for comparison in compared.values()]), text
 
 
 def _ranking(evidence: Evidence) -> tuple[Verdict, str]:
     pairs = (("enorm_batch_norm", "enorm"), ("enorm", "batch_norm"), ("batch_norm", "baseline"))
-    compared = {pair: compare(evidence, *pair) for pair in pairs}
+    compared = {pair: compare(evidence.runs, *pair) for pair in pairs}
     text = "; ".join(f"{VARIANTS[a].title} over {VARIANTS[b].title}: {c}" for (a, b), c in compared.items())
     return _worst([_beats(comparison, 0.5) for comparison in compared.values()]), text
 
@@ -130,7 +92,7 @@ def _low_at_19(evidence: Evidence) -> tuple[Verdict, str]:
     """Below what a straight line through the smaller depths predicts, by its 95 % prediction interval."""
     means = evidence.means("enorm_batch_norm")
     if 19 not in means.index:
-        return "reproduced", "no run at p = 19 finished"
+        return "reproduced", "no run at p = 19 trained"
     earlier = means[means.index < 19]
     x, y = earlier.index.to_numpy(float), earlier.to_numpy()
     line = stats.linregress(x, y)
@@ -148,18 +110,23 @@ def _low_at_19(evidence: Evidence) -> tuple[Verdict, str]:
 def _bias_threshold(evidence: Evidence) -> tuple[Verdict, str]:
     own = evidence.runs[evidence.runs["variant"] == "enorm_bias"]
     low, high = own[own["p"] <= 9], own[own["p"] > 9]
-    first_epoch = high["diverged"] & (high["epoch"] == 1)
+    at_once = (high["fate"] == "diverged") & (high["epoch"] == 1)
+
+    def count(runs: pd.DataFrame, fate: str) -> int:
+        return int((runs["fate"] == fate).sum())
+
     text = (
-        f"p > 9: {int(high['diverged'].sum())} of {len(high)} runs diverged, {int(first_epoch.sum())} of them in the "
-        f"first epoch; p ≤ 9: {int(low['diverged'].sum())} of {len(low)} diverged"
+        f"p > 9: of {len(high)} runs, {count(high, 'diverged')} gave NaN ({int(at_once.sum())} in the first epoch), "
+        f"{count(high, 'stuck')} stayed at chance, {count(high, 'trained')} trained; p ≤ 9: {count(low, 'trained')} of "
+        f"{len(low)} trained"
     )
-    return ("reproduced" if first_epoch.all() and not low["diverged"].any() else "not reproduced"), text
+    return ("reproduced" if at_once.all() and (low["fate"] == "trained").all() else "not reproduced"), text
 
 
 def _biases_help(evidence: Evidence) -> tuple[Verdict, str]:
     compared = {
-        "baseline": compare(evidence, "baseline_bias", "baseline"),
-        "ENorm where it trains": compare(evidence, "enorm_bias", "enorm"),
+        "baseline": compare(evidence.runs, "baseline_bias", "baseline"),
+        "ENorm where it trains": compare(evidence.runs, "enorm_bias", "enorm"),
     }
     text = "; ".join(f"{name}: {comparison}" for name, comparison in compared.items())
     return _worst([_beats(comparison, 0.5) for comparison in compared.values()]), text

@@ -1,6 +1,7 @@
 """The figures, drawn with seaborn: each takes a tidy table and returns a matplotlib figure."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from equinorm.experiments import VARIANTS
+from equinorm.files import atomically
 from equinorm.statistics import interval_ends
 
 # Okabe and Ito's colours, which remain distinct for colour-blind readers; markers differ too, for print.
@@ -81,11 +83,11 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
     """Figures 2 and 3 of the 2019 report: final test accuracy over p; mean, 95 % interval, and every run as a dot.
 
     - runs: one row per run, as `tables.final_runs` gives it
-    - status: one row per cell, as `tables.status` gives it; cells not run yet or with diverged runs are marked
+    - status: one row per cell, as `tables.status` gives it; cells not run yet are marked, and runs that did not train
     """
     use_style()
     figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
-    runs = runs[runs["variant"].isin(variants) & ~runs["diverged"]]
+    runs = runs[runs["variant"].isin(variants) & (runs["fate"] == "trained")]
     depths = sorted(status["p"].unique())
     width = min((b - a for a, b in pairwise(depths)), default=2)
     for k, variant in enumerate(variants):
@@ -102,10 +104,13 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
         axis.plot([], [], color=COLOURS[variant], marker=MARKERS[variant], ms=7, mec="w", label=VARIANTS[variant].title)
         cells = status[status["variant"] == variant]
         _mark(axis, cells[cells["diverged"] > 0], shift, "X", 8, COLOURS[variant], k)
+        _mark(axis, cells[cells["stuck"] > 0], shift, "*", 10, COLOURS[variant], k)
         _mark(axis, cells[cells["status"] != "done"], shift, "$?$", 9, COLOURS[variant], k)
+    status = status[status["variant"].isin(variants)]
     marks = {
-        "X": ("diverged (NaN) in at least one run", (status["diverged"] > 0) & status["variant"].isin(variants)),
-        "$?$": ("not run yet", (status["status"] != "done") & status["variant"].isin(variants)),
+        "X": ("diverged (NaN) in at least one run", status["diverged"] > 0),
+        "*": ("stuck at chance in at least one run", status["stuck"] > 0),
+        "$?$": ("not run yet", status["status"] != "done"),
     }
     marked = [(marker, label) for marker, (label, present) in marks.items() if present.any()]
     for marker, label in marked:
@@ -120,7 +125,8 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
     axis.set_ylim(low - margin - room, min(1, high + margin))
     entries = len(variants) + len(marked)
     columns = entries if entries <= 4 else 3
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, frameon=False)
+    if entries:
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, frameon=False)
     return figure
 
 
@@ -161,3 +167,15 @@ def _mark(axis: Axes, cells: pd.DataFrame, shift: float, marker: str, size: floa
             cells["p"] + shift, [0.03 + 0.045 * row] * len(cells), marker=marker, ls="", color=colour, ms=size,
             transform=axis.get_xaxis_transform(),
         )  # fmt: skip
+
+
+def write(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as .svg and .png, without the date that would make each file differ from the last."""
+    paths = []
+    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+        path = stem.with_suffix(suffix)
+        with atomically(path) as temporary:
+            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
+        paths.append(path)
+    plt.close(figure)
+    return paths

@@ -2,13 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import jinja2
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equinorm import claims, figures, html, tables
+from equinorm import claims, comparisons, figures, html, studies, tables
 from equinorm.config import REPOSITORY
 from equinorm.experiments import VARIANTS
 from equinorm.files import atomically
@@ -16,6 +16,7 @@ from equinorm.tables import Grid
 
 MAIN_VARIANTS = figures.variants_with(biases=False)
 BIAS_VARIANTS = figures.variants_with(biases=True)
+_STUDIES = REPOSITORY / "outputs" / "studies"
 
 
 def status_sentence(grid: Grid) -> str:
@@ -42,7 +43,7 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
     frames = all_tables(grid)
     written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in frames.items()]
     for name, figure in all_figures(grid, frames).items():
-        written += write_figure(figure, outputs / "figures" / name)
+        written += figures.write(figure, outputs / "figures" / name)
     report = render(grid, frames, base="")
     written.append(_write_text(report, outputs / "report.md"))
     written.append(_write_text(html.page(report, outputs), outputs / "report.html"))
@@ -61,6 +62,7 @@ def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
         "cost": tables.cost(grid),
     }
     if follows_protocol(grid):
+        frames["comparisons"] = comparisons.table(frames["runs"])
         frames["claims"] = claims.judge(claims.Evidence(frames["runs"], frames["status"], frames["cost"]))
     return frames
 
@@ -95,28 +97,35 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
     return template.render(
         base=base,
         root=root,
+        base_of_studies=f"{root}outputs/studies/",
+        folder=f"outputs/{grid.profile.name}",
         profile=grid.profile,
         claims=frames.get("claims"),
+        verdicts=_verdicts(frames.get("claims")),
+        comparisons=comparisons.markdown(frames["comparisons"]) if "comparisons" in frames else None,
+        answers=studies.answers(_STUDIES) if grid.profile.name == "paper" else [],
+        spread=_pooled_deviation(accuracy),
         status_sentence=status_sentence(grid),
         data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",
         repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
         missing=status[status["status"] == "missing"],
         main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
         bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
-        indicative=bool((accuracy["n"] == 1).any()),
+        single=_with_single_runs(accuracy),
         curves=any(
             variant in MAIN_VARIANTS and not r.frame["diverged"].all() for (variant, _), r in grid.results.items()
         ),
         panels=figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
-        diverged=[
-            {"variant": VARIANTS[variant].title, "p": p, **run}
-            for (variant, p), result in grid.results.items()
-            for run in result.metadata["diverged"]
-        ],
+        untrained=frames["runs"][frames["runs"]["fate"] != "trained"],
         cost_table=cost_table(cost),
         duration=_duration(cost["seconds"].sum()),
         runs_done=int(cost["runs"].sum()),
+        restarts=int(cost["runs"].sum()) - sum(len(result.parameters.seeds) for result in results),
         runs_total=total_runs(grid),
+        hours=cost["seconds"].sum() / 3600,
+        minutes_per_run=cost["seconds"].sum() / 60 / max(cost["runs"].sum(), 1),
+        hours_in_2019=claims.HOURS_IN_2019,
+        runs_in_2019=claims.RUNS_IN_2019,
         devices=sorted({_device(result.metadata["device"]) for result in results}),
         versions=sorted({_versions(result.metadata["versions"]) for result in results}),
         commits=sorted({result.metadata["git_commit"] for result in results}),
@@ -155,9 +164,31 @@ def _accuracy_text(cell: pd.Series) -> str:
     if cell["n"]:
         interval = "" if pd.isna(cell["ci95"]) else f" ± {100 * cell['ci95']:.1f}"
         parts.append(f"{100 * cell['mean']:.1f}{interval} ({cell['n']:.0f})")
-    if cell["diverged"]:
-        parts.append(f"{cell['diverged']:.0f} diverged")
+    parts += [f"{cell[fate]:.0f} {fate}" for fate in ("diverged", "stuck") if cell[fate]]
     return ", ".join(parts)
+
+
+def _verdicts(judged: pd.DataFrame | None) -> dict[str, list[int]]:
+    """The numbers of the claims with each verdict, for those verdicts that there are."""
+    if judged is None:
+        return {}
+    found = {
+        verdict: judged.loc[judged["verdict"] == verdict, "number"].tolist() for verdict in get_args(claims.Verdict)
+    }
+    return {verdict: numbers for verdict, numbers in found.items() if numbers}
+
+
+def _with_single_runs(accuracy: pd.DataFrame) -> list[str]:
+    """The variants that have cells with a single run that trained, by title."""
+    own = set(accuracy.loc[accuracy["n"] == 1, "variant"])
+    return [variant.title for name, variant in VARIANTS.items() if name in own]
+
+
+def _pooled_deviation(accuracy: pd.DataFrame) -> float:
+    """The standard deviation of accuracy between runs of one cell, pooled over cells; NaN where none has two runs."""
+    several = accuracy[accuracy["n"] > 1]
+    freedom = several["n"] - 1
+    return float(((several["sd"] ** 2 * freedom).sum() / freedom.sum()) ** 0.5) if len(several) else float("nan")
 
 
 def _duration(seconds: float) -> str:
@@ -176,18 +207,6 @@ def _write_table(frame: pd.DataFrame, path: Path) -> Path:
     with atomically(path) as temporary:
         frame.to_csv(temporary, index=False)
     return path
-
-
-def write_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as .svg and .png, without the date that would make each file differ from the last."""
-    paths = []
-    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
-        path = stem.with_suffix(suffix)
-        with atomically(path) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)
-        paths.append(path)
-    plt.close(figure)
-    return paths
 
 
 def _write_text(text: str, path: Path) -> Path:

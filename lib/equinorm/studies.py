@@ -7,39 +7,82 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from equinorm import cell, provenance, report, results, statistics
+from equinorm import cell, figures, provenance, results, statistics
 from equinorm.config import REPOSITORY
 from equinorm.experiments import Parameters, check_parameters
 from equinorm.files import atomically
-from equinorm.results import CellFiles, Result, ResultError
+from equinorm.results import CellFiles, ResultError
 
-NAMES = ("convergence", "biases", "batch_norm_at_depth", "details")
-"""Each is notebooks/studies/<name>.ipynb; the cheap ones first."""
+STUDIES = {
+    "convergence": "How ENorm's cycles converge",
+    "biases": "Why ENorm with biases turns to NaN, and a cure",
+    "batch_norm_at_depth": "Why ENorm + BN is low at p = 19, and which c is best",
+    "details": "Which details of the protocol matter",
+}
+"""Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
 
 _DIGEST = "made_from.sha256"
+_MODULES = (
+    "experiments",
+    "fates",
+    "figures",
+    "statistics",
+    "studies",
+    "variations",
+)  # besides those of a run's numbers
 MATTERS = 0.5
 """Points of accuracy: a difference that is surely smaller is called none."""
 
 
-def train(cells: Iterable[tuple[str, dict]], outputs: str | Path, device: str = "auto") -> pd.DataFrame:
+@dataclass(frozen=True)
+class Answer:
+    """What a study found: its title, a paragraph, its figures and tables by the names of their files."""
+
+    name: str
+    title: str
+    text: str
+    figures: list[str]
+    tables: list[str]
+
+
+def answers(outputs: Path) -> list[Answer]:
+    """The answers under `outputs`, of all studies that have one."""
+    found = []
+    for name, title in STUDIES.items():
+        folder = outputs / name
+        if (folder / "answer.md").is_file():
+            drawn, made = (sorted(p.stem for p in folder.glob(what)) for what in ("figures/*.svg", "tables/*.csv"))
+            found.append(Answer(name, title, (folder / "answer.md").read_text().strip(), drawn, made))
+    return found
+
+
+def train(
+    cells: Iterable[tuple[str, dict]],
+    outputs: str | Path,
+    device: str = "auto",
+    grid: Path = REPOSITORY / "outputs" / "paper",
+) -> pd.DataFrame:
     """Train each (condition, parameters) that has no valid result yet; all their rows, one per run and epoch.
 
-    The columns are `training.COLUMNS` with `condition` and `c` before them, and those of the cells' measures after.
-    Raises ValueError in one sentence.
+    Runs that are in `grid`, the outputs of a profile, are taken from there. The columns are `training.COLUMNS` with
+    `condition` and `c` before them, and those of the cells' measures after. Raises ValueError in one sentence.
     """
     todo = [(condition, check_parameters(parameters)) for condition, parameters in cells]
     frames = []
     with tqdm(todo, unit="cell", mininterval=10) as bar:
         for condition, parameters in bar:
             bar.set_postfix_str(f"{condition}, p = {parameters.p}")
-            result = _result(Path(outputs) / condition, parameters, device)
-            frames.append(result.frame.assign(condition=condition, c=parameters.c))
+            rows = _rows_of_grid(grid, parameters)
+            if rows is None:
+                rows = _rows(Path(outputs) / condition, parameters, device)
+            frames.append(rows.assign(condition=condition, c=parameters.c))
     frame = pd.concat(frames, ignore_index=True)
     return frame[["condition", "c", *frame.columns.drop(["condition", "c"])]]
 
@@ -85,27 +128,41 @@ def _verdict(mean: float, half: float, pairs: int) -> str:
     return "does not" if abs(mean) + half <= MATTERS else "not known"
 
 
-def _result(outputs: Path, parameters: Parameters, device: str) -> Result:
+def _rows_of_grid(grid: Path, parameters: Parameters) -> pd.DataFrame | None:
+    """The runs of `parameters` out of a cell that has these seeds and maybe more; None where there is none."""
+    files = CellFiles(grid / "runs", parameters.variant, parameters.p)
+    try:
+        seeds = results.read(files).parameters.seeds
+        result = results.read_for(files, parameters.model_copy(update={"seeds": seeds}))
+    except (ResultError, ValueError):
+        return None
+    if not set(parameters.seeds) <= set(seeds):
+        return None
+    return result.frame[result.frame["seed"].isin(parameters.seeds)]
+
+
+def _rows(outputs: Path, parameters: Parameters, device: str) -> pd.DataFrame:
+    """The runs of `parameters`, trained where they have no valid result under `outputs`."""
     files = CellFiles(outputs / "runs", parameters.variant, parameters.p)
     with contextlib.suppress(ResultError):
-        return results.read_for(files, parameters)
+        return results.read_for(files, parameters).frame
     if files.csv.exists() or files.json.exists():
         results.set_aside(files)
     with contextlib.redirect_stdout(io.StringIO()):  # a bar for each of many cells would bury the notebook
-        return cell.run(outputs=str(outputs), device=device, restarts=0, **parameters.model_dump(mode="json"))
+        return cell.run(outputs=str(outputs), device=device, restarts=0, **parameters.model_dump(mode="json")).frame
 
 
-def write(outputs: str | Path, answer: str, figures: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
+def write(outputs: str | Path, answer: str, drawn: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
     """Write a study's answer.md, figures/*.svg and .png, and tables/*.csv under `outputs`, for the report."""
     outputs = Path(outputs)
-    for name, figure in figures.items():
-        report.write_figure(figure, outputs / "figures" / name)
+    for name, figure in drawn.items():
+        figures.write(figure, outputs / "figures" / name)
     for name, table in tables.items():
         with atomically(outputs / "tables" / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     with atomically(outputs / "answer.md") as temporary:
         temporary.write_text(answer + "\n")
-    if outputs.name in NAMES:
+    if outputs.name in STUDIES:
         with atomically(outputs / _DIGEST) as temporary:
             temporary.write_text(_digest(outputs.name) + "\n")
 
@@ -119,9 +176,12 @@ def is_current(outputs: Path) -> bool:
 
 
 def _digest(name: str) -> str:
-    """sha256 of a study's notebook and of the library."""
-    notebook = REPOSITORY / "notebooks" / "studies" / f"{name}.ipynb"
-    return hashlib.sha256(notebook.read_bytes() + provenance.library_digest().encode()).hexdigest()
+    """sha256 of a study's notebook and of the code that its answer depends on."""
+    digest = hashlib.sha256(provenance.code_digest().encode())
+    modules = [Path(__file__).with_name(f"{module}.py") for module in _MODULES]
+    for path in [REPOSITORY / "notebooks" / "studies" / f"{name}.ipynb", *modules]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def in_points(differences: pd.Series) -> str:

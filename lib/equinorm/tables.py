@@ -10,6 +10,7 @@ import pandas as pd
 
 from equinorm import provenance, results, statistics
 from equinorm.config import Profile
+from equinorm.fates import fates
 from equinorm.results import CellFiles, Result, ResultError
 
 
@@ -41,24 +42,29 @@ def epochs(grid: Grid) -> pd.DataFrame:
 
 
 def final_runs(grid: Grid) -> pd.DataFrame:
-    """One row per run: its last epoch."""
-    frames = [result.final() for result in grid.results.values()]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(results.COLUMNS))
+    """One row per run: its last epoch, and how it ended (`fates.fates`)."""
+    frames = [result.final().assign(fate=lambda run: fates(run)) for result in grid.results.values()]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*results.COLUMNS, "fate"])
 
 
 def status(grid: Grid) -> pd.DataFrame:
-    """One row per cell: variant, p, status (done / missing), runs, diverged (how many), reason (why missing)."""
+    """One row per cell: variant, p, status (done / missing), runs, diverged and stuck (how many), reason (why missing).
+
+    A cell whose runs all diverged has one more run than asked for.
+    """
     rows = []
     for parameters in grid.profile.cells():
         key = (parameters.variant, parameters.p)
         result = grid.results.get(key)
+        ends = [] if result is None else list(fates(result.final()))
         rows.append(
             {
                 "variant": parameters.variant,
                 "p": parameters.p,
                 "status": "missing" if result is None else "done",
-                "runs": len(parameters.seeds),
-                "diverged": 0 if result is None else int(result.frame["diverged"].sum()),
+                "runs": len(ends) or len(parameters.seeds),
+                "diverged": ends.count("diverged"),
+                "stuck": ends.count("stuck"),
                 "reason": grid.problems.get(key, ""),
             }
         )
@@ -66,26 +72,31 @@ def status(grid: Grid) -> pd.DataFrame:
 
 
 def accuracy(grid: Grid) -> pd.DataFrame:
-    """One row per cell that has results: variant, p, learning_rate, n (runs that finished), mean and ci95 (half the
-    95 % interval, empty for n < 2) of their final test accuracy, best and worst, diverged (how many runs did)."""
+    """One row per cell that has results: variant, p, learning_rate, n (runs that trained), mean, sd (sample standard
+    deviation) and ci95 (half the 95 % interval) of their final test accuracy, both empty for n < 2, worst and best, and
+    how many others diverged or are stuck at chance (`fates`)."""
     rows = []
     for (variant, p), result in grid.results.items():
         final = result.final()
-        finished = final.loc[~final["diverged"], "test_accuracy"]
+        ends = list(fates(final))
+        trained = final.loc[[end == "trained" for end in ends], "test_accuracy"].astype(float)
         rows.append(
             {
                 "variant": variant,
                 "p": p,
                 "learning_rate": result.metadata["protocol"]["initial_learning_rate"],
-                "n": len(finished),
-                "mean": finished.mean(),
-                "ci95": statistics.half_width(finished),
-                "worst": finished.min(),
-                "best": finished.max(),
-                "diverged": int(final["diverged"].sum()),
+                "n": len(trained),
+                "mean": trained.mean(),
+                "sd": trained.std(ddof=1),
+                "ci95": statistics.half_width(trained),
+                "worst": trained.min(),
+                "best": trained.max(),
+                "diverged": ends.count("diverged"),
+                "stuck": ends.count("stuck"),
             }
         )
-    columns = ["variant", "p", "learning_rate", "n", "mean", "ci95", "worst", "best", "diverged"]
+    columns = ["variant", "p", "learning_rate", "n", "mean", "sd", "ci95", "worst"]
+    columns += ["best", "diverged", "stuck"]
     return pd.DataFrame(rows, columns=columns)
 
 

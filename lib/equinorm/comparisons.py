@@ -1,0 +1,119 @@
+"""Variants compared: differences of final accuracy, paired by depth and seed, with interval and effect size.
+
+The depths are the sample: the interval says how sure it is that one variant is better over this range of depths, not
+at a single one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from equinorm import statistics
+from equinorm.experiments import VARIANTS
+
+PAIRS = (
+    ("enorm", "baseline"),
+    ("batch_norm", "baseline"),
+    ("enorm_batch_norm", "baseline"),
+    ("enorm_batch_norm", "batch_norm"),
+    ("enorm_batch_norm", "enorm"),
+    ("enorm", "batch_norm"),
+    ("baseline_bias", "baseline"),
+    ("enorm_bias", "enorm"),
+    ("enorm_bias", "baseline_bias"),
+)
+"""What the claims of the 2019 report compare: (a, b) for "a against b"."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Variant `a` against `b` over the depths at which both have a run that trained."""
+
+    differences: pd.Series  # by p: accuracy of a minus that of b
+
+    @property
+    def wins(self) -> int:
+        return int((self.differences > 0).sum())
+
+    @property
+    def n(self) -> int:
+        return len(self.differences)
+
+    @property
+    def mean(self) -> float:
+        return float(self.differences.mean()) if self.n else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean over depths (paired t)."""
+        half = statistics.half_width(self.differences)
+        return self.mean - half, self.mean + half
+
+    @property
+    def effect_size(self) -> float:
+        """Cohen's d_z, `statistics.effect_size` of the differences over depths."""
+        return statistics.effect_size(self.differences)
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "no depth at which both trained"
+        low, high = self.interval
+        text = "no interval" if np.isnan(low) else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+        return f"{100 * self.mean:+.1f} points on average ({text}), ahead at {self.wins} of {self.n} depths"
+
+
+def compare(runs: pd.DataFrame, a: str, b: str) -> Comparison:
+    """`a` minus `b` at each depth, given the frame of `tables.final_runs`.
+
+    At a depth where they share seeds, the mean difference over these (same initial weights where the layers are the
+    same, same order of images); where they share none, the difference of their means.
+    """
+    trained = runs[(runs["fate"] == "trained") & runs["variant"].isin((a, b))]
+    if trained["variant"].nunique() < 2:
+        return Comparison(pd.Series(dtype=float))
+    seeds = trained.pivot_table(index=["p", "seed"], columns="variant", values="test_accuracy", dropna=False)
+    paired = (seeds[a] - seeds[b]).groupby("p").mean()
+    means = seeds.groupby("p").mean()
+    return Comparison(paired.fillna(means[a] - means[b]).dropna().astype(float))
+
+
+def table(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row for each of PAIRS: variant, against, depths (how many), ahead (at how many), and in points of accuracy
+    difference, low, high (its 95 % interval); effect_size."""
+    rows = []
+    for a, b in PAIRS:
+        comparison = compare(runs, a, b)
+        low, high = comparison.interval
+        rows.append(
+            {
+                "variant": a,
+                "against": b,
+                "depths": comparison.n,
+                "ahead": comparison.wins,
+                "difference": 100 * comparison.mean,
+                "low": 100 * low,
+                "high": 100 * high,
+                "effect_size": comparison.effect_size,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def markdown(comparisons: pd.DataFrame) -> str:
+    """The frame of `table` for a reader."""
+    rows = [
+        {
+            "": f"{VARIANTS[row.variant].title} – {VARIANTS[row.against].title}",
+            "difference in points": _number(row.difference, "+.1f"),
+            "95 % interval": "–" if np.isnan(row.low) else f"{row.low:+.1f} to {row.high:+.1f}",
+            "effect size": _number(row.effect_size, "+.1f"),
+            "ahead at": f"{row.ahead} of {row.depths} depths",
+        }
+        for row in comparisons.itertuples()
+    ]
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)

@@ -1,0 +1,50 @@
+"""Comparisons of variants: what is paired, the interval, the effect size, and which runs count."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from equinorm import comparisons
+from equinorm.fates import fates
+
+
+def runs(*rows):
+    frame = pd.DataFrame(rows, columns=["variant", "p", "seed", "test_accuracy"])
+    frame["diverged"] = frame["test_accuracy"].isna()
+    return frame.assign(fate=fates(frame))
+
+
+def test_fates():
+    frame = pd.DataFrame({"test_accuracy": [0.5, 0.1, None, 0.12], "diverged": [False, False, True, False]})
+    assert list(fates(frame)) == ["trained", "stuck", "diverged", "trained"]
+
+
+def test_pairs_share_p_and_seed():
+    frame = runs(
+        ("enorm", 1, 0, 0.52), ("enorm", 1, 1, 0.60), ("baseline", 1, 0, 0.50),  # seed 0 is shared: + 2 points
+        ("enorm", 3, 0, 0.55), ("baseline", 3, 1, 0.50), ("baseline", 3, 2, 0.52),  # none is: means, + 4 points
+        ("enorm", 5, 0, 0.55),  # no pair
+        ("enorm", 7, 0, None), ("enorm", 7, 1, 0.1), ("baseline", 7, 0, 0.5), ("baseline", 7, 1, 0.5),  # none trained
+    )  # fmt: skip
+    compared = comparisons.compare(frame, "enorm", "baseline")
+    assert compared.differences.to_dict() == pytest.approx({1: 0.02, 3: 0.04})
+    assert (compared.wins, compared.n) == (2, 2)
+
+
+def test_interval_is_that_of_a_paired_t_test_and_the_effect_size_is_its_t_over_root_n():
+    rng = np.random.default_rng(0)
+    accuracies = {variant: 0.5 + 0.02 * rng.standard_normal(10) for variant in ("enorm", "baseline")}
+    frame = runs(*((v, p, 0, value) for v, values in accuracies.items() for p, value in enumerate(values)))
+    compared = comparisons.compare(frame, "enorm", "baseline")
+    test = stats.ttest_rel(accuracies["enorm"], accuracies["baseline"])
+    assert compared.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert compared.effect_size == pytest.approx(test.statistic / np.sqrt(10))
+
+
+def test_table_and_its_markdown_say_where_there_is_nothing():
+    frame = comparisons.table(runs(("enorm", 1, 0, 0.52), ("baseline", 1, 0, 0.50)))
+    assert list(zip(frame["variant"], frame["against"], strict=True)) == list(comparisons.PAIRS)
+    first, *others = comparisons.markdown(frame).splitlines()[2:]
+    assert "+2.0" in first and "1 of 1 depths" in first
+    assert all("0 of 0 depths" in line and "nan" not in line for line in others)
