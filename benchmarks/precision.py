@@ -9,6 +9,7 @@ from benchmarks.settings import Settings
 from benchmarks.table import Row, milliseconds
 from benchmarks.timing import STEPS, block, interleaved
 from benchmarks.trainer import Trainer, precisions
+from equinorm.products import multiply
 
 _BATCH = 256
 # out, in, columns: [out, in] @ [in, columns]
@@ -52,11 +53,10 @@ def _row(what: str, full: Callable[[int], object], half: Callable[[int], object]
 
 def _product(shape: tuple[int, int, int], dtype: torch.dtype) -> Callable[[int], None]:
     out, in_, columns = shape
-    a, b = torch.randn(out, in_).to(dtype), torch.randn(in_, columns).to(dtype)
-    result = torch.empty(out, columns, dtype=dtype)
+    a, b = torch.randn(1, out, in_).to(dtype), torch.randn(1, in_, columns).to(dtype)
 
-    def multiply(count: int) -> None:
+    def repeat(count: int) -> None:
         for _ in range(count):
-            torch.mm(a, b, out=result)
+            multiply(a, b)
 
-    return multiply
+    return repeat

@@ -138,7 +138,13 @@ def train_epoch(
 
     if data.train_labels.is_cuda:
         return cuda_graphs.run_steps(step, batches)
-    return torch.stack([step(batch) for batch in batches], dim=1)
+    losses = []
+    for batch in batches:
+        losses.append(step(batch))
+        if not losses[-1].isfinite().any():  # the rest of the epoch would be NaN too
+            losses += [losses[-1]] * (len(batches) - len(losses))
+            break
+    return torch.stack(losses, dim=1)
 
 
 def train_step(model: FullyConnected, data: DeviceData, batch: Tensor, parameters: Parameters, sgd: SGD) -> Tensor:
