@@ -96,6 +96,14 @@ def test_curves_have_a_line_for_each_seed_and_a_mark_where_one_diverged(grid):
     plt.close("all")
 
 
+def test_curves_of_runs_that_all_diverged_say_so_without_a_warning(grid, recwarn):
+    frame = grid.results["enorm", 0].frame
+    figure = figures.training_curves(frame[frame["diverged"]])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["seed 1 diverged at step 7"]
+    assert not recwarn.list
+    plt.close("all")
+
+
 def test_page_holds_its_images_and_equations_and_no_script(tmp_path):
     (tmp_path / "a.png").write_bytes(b"image")
     page = html.page("# A <title>\n\n![a & b](a.png)\n\n$x^2$ and\n\n$$\ny\n$$\n\n| a |\n| --- |\n| 1 |\n", tmp_path)

@@ -58,10 +58,11 @@ def training_curves(frame: pd.DataFrame) -> Figure:
         finite = frame[~frame["diverged"]]
         seeds = sorted(frame["seed"].unique())
         palette = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
-        sns.lineplot(
-            finite, x="epoch", y=column, hue="seed", hue_order=seeds, palette=palette, marker="o", ms=4, ax=axis,
-            legend=axis is axes[-1],
-        )  # fmt: skip
+        if len(finite):
+            sns.lineplot(
+                finite, x="epoch", y=column, hue="seed", hue_order=seeds, palette=palette, marker="o", ms=4, ax=axis,
+                legend=axis is axes[-1],
+            )  # fmt: skip
         for seed, step, epoch in frame.loc[frame["diverged"], ["seed", "step", "epoch"]].itertuples(index=False):
             axis.plot(epoch, 0.06, "X", transform=axis.get_xaxis_transform(), color=palette[seed], ms=10, clip_on=False)
             if axis is axes[0]:
