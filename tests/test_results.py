@@ -159,7 +159,15 @@ def test_results_of_equivalent_code_stand_but_for_the_variants_it_names(monkeypa
     assert provenance.equivalent_code_digests("batch_norm") == {"today"}
 
 
-NAN = {"variant": "enorm_bias", "p": 19, "seeds": [0, 1], "epochs": 2, "learning_rate": 5.0, "c": 1.3, "dataset": "digits"}
+NAN = {
+    "variant": "enorm_bias",
+    "p": 19,
+    "seeds": [0, 1],
+    "epochs": 2,
+    "learning_rate": 5.0,
+    "c": 1.3,
+    "dataset": "digits",
+}
 
 
 def test_where_every_run_diverges_one_more_seed_is_tried_and_all_are_kept(tmp_path):

@@ -188,15 +188,16 @@ def judge(evidence: Evidence) -> pd.DataFrame:
     """
     rows = []
     for claim in CLAIMS:
-        missing = evidence.missing(*claim.variants)
-        if len(missing) == len(claim.variants) * len(DEPTHS):
+        missing, cells = evidence.missing(*claim.variants), len(claim.variants) * len(DEPTHS)
+        lacking = f"{len(missing)} of {cells} cells not run yet"
+        if len(missing) == cells:
             verdict, text = "inconclusive", "no cell has been run yet"
         elif missing and claim.number in (6, 7):  # these are about single depths, and say nothing without them
-            verdict, text = "inconclusive", f"cells not run yet: {len(missing)}"
+            verdict, text = "inconclusive", lacking
         else:
             verdict, text = claim.predicate(evidence)
             if missing:
-                verdict, text = "inconclusive", f"cells not run yet: {len(missing)}; so far: {text}"
+                verdict, text = "inconclusive", f"{lacking}; so far: {text}"
         rows.append(
             {"number": claim.number, "claim": claim.text, "place": claim.place, "verdict": verdict, "evidence": text}
         )

@@ -60,7 +60,7 @@ class Comparison:
             return "no depth at which both trained"
         low, high = self.interval
         text = "no interval" if np.isnan(low) else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
-        return f"{100 * self.mean:+.1f} points on average ({text}), ahead at {self.wins} of {self.n} depths"
+        return f"{100 * self.mean:+.1f} points ({text}), ahead at {self.wins} of {self.n} depths"
 
 
 def compare(runs: pd.DataFrame, a: str, b: str) -> Comparison:
