@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import floor, gpu, jobs, memory, plain, precision, seeds, steps
+from benchmarks import floor, gpu, jobs, memory, onednn, plain, precision, seeds, steps
 from benchmarks.settings import Settings, Skipped, images
 from benchmarks.table import markdown
 from equinorm import provenance
@@ -16,6 +16,7 @@ from equinorm import provenance
 BENCHMARKS = {
     "floor": floor,
     "steps": steps,
+    "onednn": onednn,
     "plain": plain,
     "seeds": seeds,
     "jobs": jobs,
