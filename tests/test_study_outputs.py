@@ -1,0 +1,44 @@
+"""Integrity of the committed studies: each answer is of today's notebook and code, and of whole runs."""
+
+import json
+
+import pytest
+
+from equinorm import provenance, results, studies
+from equinorm.config import REPOSITORY
+from equinorm.results import CellFiles
+
+OUTPUTS = REPOSITORY / "outputs" / "studies"
+ANSWERS = [answer.name for answer in studies.answers(OUTPUTS)]
+
+
+@pytest.fixture(params=ANSWERS)
+def name(request):
+    return request.param
+
+
+def test_the_answer_is_of_todays_notebook_and_library(name):
+    assert studies.is_current(OUTPUTS / name)
+
+
+def test_the_executed_notebook_is_kept_ran_through_and_has_the_parameters_of_the_source(name):
+    executed = json.loads((OUTPUTS / "notebooks" / f"{name}.ipynb").read_text())
+    assert executed["metadata"]["papermill"]["exception"] is None
+    assert set(executed["metadata"]["papermill"]["parameters"]) <= {"outputs", "device"}
+
+
+def test_every_run_of_a_study_is_whole_of_this_code_and_of_the_grids_data(name):
+    fingerprints = set()
+    for path in (OUTPUTS / name).glob("*/runs/*/p*.json"):
+        result = results.read(CellFiles(path.parents[1], path.parent.name, int(path.stem[1:])))
+        assert result.metadata["code_digest"] in provenance.equivalent_code_digests(path.parent.name), path
+        for seed, run in result.frame.groupby("seed"):
+            assert seed in result.parameters.seeds
+            assert len(run) == result.parameters.epochs or run["diverged"].iloc[-1]
+        fingerprints.add(result.metadata["data"]["fingerprint"])
+    assert len(fingerprints) == 1
+
+
+def test_the_answer_is_in_the_report(name):
+    answer = (OUTPUTS / name / "answer.md").read_text().strip()
+    assert answer in (REPOSITORY / "report.md").read_text()
