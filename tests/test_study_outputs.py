@@ -8,7 +8,7 @@ from equinorm import provenance, results, studies
 from equinorm.config import REPOSITORY
 from equinorm.results import CellFiles
 
-OUTPUTS = REPOSITORY / "outputs" / "studies"
+OUTPUTS = studies.OUTPUTS
 ANSWERS = [answer.name for answer in studies.answers(OUTPUTS)]
 
 

@@ -16,7 +16,6 @@ from equinorm.tables import Grid
 
 MAIN_VARIANTS = figures.variants_with(biases=False)
 BIAS_VARIANTS = figures.variants_with(biases=True)
-_STUDIES = REPOSITORY / "outputs" / "studies"
 
 
 def status_sentence(grid: Grid) -> str:
@@ -94,6 +93,8 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
     template = environment.get_template("report.md.j2")
     status, accuracy, cost = frames["status"], frames["accuracy"], frames["cost"]
     results = grid.results.values()
+    answers = studies.answers(studies.OUTPUTS) if grid.profile.name == "paper" else []
+    studied = [answer.name for answer in answers]
     return template.render(
         base=base,
         root=root,
@@ -103,7 +104,9 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         claims=frames.get("claims"),
         verdicts=_verdicts(frames.get("claims")),
         comparisons=comparisons.markdown(frames["comparisons"]) if "comparisons" in frames else None,
-        answers=studies.answers(_STUDIES) if grid.profile.name == "paper" else [],
+        answers=answers,
+        studied=studied,
+        unanswered=[title for name, title in studies.STUDIES.items() if name not in studied],
         spread=_pooled_deviation(accuracy),
         status_sentence=status_sentence(grid),
         data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",

@@ -28,6 +28,7 @@ STUDIES = {
 }
 """Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
 
+OUTPUTS = REPOSITORY / "outputs" / "studies"
 _DIGEST = "made_from.sha256"
 _MODULES = (
     "experiments",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from equinorm import provenance, results, statistics
+from equinorm import provenance, results, statistics, studies
 from equinorm.config import Profile
 from equinorm.fates import fates
 from equinorm.results import CellFiles, Result, ResultError
@@ -122,11 +122,14 @@ def cost(grid: Grid) -> pd.DataFrame:
 
 
 def inputs_digest(grid: Grid) -> str:
-    """What the summary of `grid` depends on: its results, what is missing, and the code that makes tables of them."""
+    """What the summary of `grid` depends on: its results, what is missing, the code that makes tables of them, and for
+    the paper's grid the answers of the studies."""
     digest = hashlib.sha256(provenance.library_digest().encode())
     for key in sorted(grid.results):
         digest.update(json.dumps(grid.results[key].metadata, sort_keys=True).encode())
     digest.update(json.dumps(sorted(map(list, grid.problems))).encode())
+    if grid.profile.name == "paper":
+        digest.update(repr(studies.answers(studies.OUTPUTS)).encode())
     return digest.hexdigest()
 
 
