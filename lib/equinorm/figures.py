@@ -94,13 +94,14 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
     for k, variant in enumerate(variants):
         shift = (k - (len(variants) - 1) / 2) * 0.06 * width  # so that error bars stand beside each other
         own = runs[runs["variant"] == variant]
-        if len(own):
+        place = own["p"].map(depths.index)
+        for _, piece in own.groupby(place - place.rank(method="dense")):  # no line across a depth without a run
             sns.lineplot(
-                x=own["p"] + shift, y=own["test_accuracy"], color=COLOURS[variant], marker=MARKERS[variant], ms=7,
+                x=piece["p"] + shift, y=piece["test_accuracy"], color=COLOURS[variant], marker=MARKERS[variant], ms=7,
                 errorbar=interval_ends, err_style="bars", err_kws={"capsize": 3}, ax=axis,
             )  # fmt: skip
             axis.plot(
-                own["p"] + shift, own["test_accuracy"], MARKERS[variant], color=COLOURS[variant], ms=3.5, alpha=0.6
+                piece["p"] + shift, piece["test_accuracy"], MARKERS[variant], color=COLOURS[variant], ms=3.5, alpha=0.6
             )
         axis.plot([], [], color=COLOURS[variant], marker=MARKERS[variant], ms=7, mec="w", label=VARIANTS[variant].title)
         cells = status[status["variant"] == variant]
