@@ -79,7 +79,7 @@ def train(
     frames = []
     with tqdm(todo, unit="cell", mininterval=10) as bar:
         for condition, parameters in bar:
-            bar.set_postfix_str(f"{condition}, p = {parameters.p}")
+            bar.set_postfix_str(f"{condition}, p = {parameters.p}", refresh=False)
             rows = _rows_of_grid(grid, parameters)
             if rows is None:
                 rows = _rows(Path(outputs) / condition, parameters, device)
