@@ -6,6 +6,7 @@
 import contextlib
 import hashlib
 import io
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ STUDIES = {
 """Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
 
 OUTPUTS = REPOSITORY / "outputs" / "studies"
-_DIGEST = "made_from.sha256"
+_CONTENTS = "contents.json"  # figures and tables in their order, and the digest of what they were made with
 _MODULES = (
     "experiments",
     "fates",
@@ -58,9 +59,9 @@ def answers(outputs: Path) -> list[Answer]:
     found = []
     for name, title in STUDIES.items():
         folder = outputs / name
-        if (folder / "answer.md").is_file():
-            drawn, made = (sorted(p.stem for p in folder.glob(what)) for what in ("figures/*.svg", "tables/*.csv"))
-            found.append(Answer(name, title, (folder / "answer.md").read_text().strip(), drawn, made))
+        if (folder / _CONTENTS).is_file():
+            contents, text = json.loads((folder / _CONTENTS).read_text()), (folder / "answer.md").read_text()
+            found.append(Answer(name, title, text.strip(), contents["figures"], contents["tables"]))
     return found
 
 
@@ -163,15 +164,17 @@ def write(outputs: str | Path, answer: str, drawn: dict[str, Figure], tables: di
             table.to_csv(temporary, index=False)
     with atomically(outputs / "answer.md") as temporary:
         temporary.write_text(answer + "\n")
+    contents = {"figures": list(drawn), "tables": list(tables)}
     if outputs.name in STUDIES:
-        with atomically(outputs / _DIGEST) as temporary:
-            temporary.write_text(_digest(outputs.name) + "\n")
+        contents["made_with"] = _digest(outputs.name)
+    with atomically(outputs / _CONTENTS) as temporary:
+        temporary.write_text(json.dumps(contents, indent=1) + "\n")
 
 
 def is_current(outputs: Path) -> bool:
     """Whether the study whose folder this is has an answer made by its notebook and the library as they are now."""
     try:
-        return (outputs / _DIGEST).read_text().strip() == _digest(outputs.name)
+        return json.loads((outputs / _CONTENTS).read_text())["made_with"] == _digest(outputs.name)
     except FileNotFoundError:
         return False
 
