@@ -55,6 +55,14 @@ def test_runs_of_the_grid_are_not_trained_again(tmp_path):
     assert more["seed"].tolist() == [2, 3]
 
 
+def test_the_further_seed_of_a_cell_of_the_grid_that_diverged_comes_with_it(tmp_path):
+    diverging = TINY | {"variant": "enorm_bias", "p": 9, "seeds": [0], "learning_rate": 5.0, "c": 1.5}
+    kept = cell.run(**diverging, outputs=str(tmp_path / "grid"), device="cpu").frame
+    assert kept["seed"].tolist() == [0, 1]
+    rows = studies.train([("plain", diverging)], tmp_path / "study", "cpu", tmp_path / "grid")
+    assert rows[["seed", "diverged"]].values.tolist() == [[0, True], [1, True]]
+
+
 def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
     assert studies.answers(tmp_path) == []
     figure, _ = plt.subplots()
@@ -111,12 +119,12 @@ def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
 
 def test_a_study_runs_as_a_notebook_and_leaves_its_answer(tmp_path):
     outputs = tmp_path / "convergence"
-    tiny = {"p": 1, "seeds": [0], "epochs": 1, "cycles": 20, "dataset": "digits"}
+    tiny = {"p": 1, "seeds": [0], "epochs": 1, "cycles": 20, "dataset": "digits", "depths": [1, 2], "norms_epochs": 2}
     command = [
         sys.executable, REPOSITORY / "workflow" / "run_notebook.py", "notebooks/studies/convergence.ipynb",
         "--save-as", tmp_path / "executed.ipynb", "--outputs", outputs, "--parameters", json.dumps(tiny),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "At p = 1 (1 seeds, float64, digits" in (outputs / "answer.md").read_text()
+    assert "At p = 1 (1 seed, float64, digits" in (outputs / "answer.md").read_text()
     assert studies.is_current(outputs)

@@ -131,7 +131,10 @@ def _verdict(mean: float, half: float, pairs: int) -> str:
 
 
 def _rows_of_grid(grid: Path, parameters: Parameters) -> pd.DataFrame | None:
-    """The runs of `parameters` out of a cell that has these seeds and maybe more; None where there is none."""
+    """The runs of `parameters` out of a cell that has these seeds and maybe more; None where there is none.
+
+    With the further seed of a cell whose runs have all diverged (see `cell.run`).
+    """
     files = CellFiles(grid / "runs", parameters.variant, parameters.p)
     try:
         seeds = results.read(files).parameters.seeds
@@ -140,7 +143,8 @@ def _rows_of_grid(grid: Path, parameters: Parameters) -> pd.DataFrame | None:
         return None
     if not set(parameters.seeds) <= set(seeds):
         return None
-    return result.frame[result.frame["seed"].isin(parameters.seeds)]
+    further = set(result.frame["seed"]) - set(seeds)
+    return result.frame[result.frame["seed"].isin({*parameters.seeds, *further})]
 
 
 def _rows(outputs: Path, parameters: Parameters, device: str) -> pd.DataFrame:
