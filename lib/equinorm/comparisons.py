@@ -108,7 +108,7 @@ def markdown(comparisons: pd.DataFrame) -> str:
             "difference in points": _number(row.difference, "+.1f"),
             "95 % interval": "–" if np.isnan(row.low) else f"{row.low:+.1f} to {row.high:+.1f}",
             "effect size": _number(row.effect_size, "+.1f"),
-            "ahead at": f"{row.ahead} of {row.depths} depths",
+            "depths ahead": f"{row.ahead} of {row.depths}",
         }
         for row in comparisons.itertuples()
     ]

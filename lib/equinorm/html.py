@@ -23,6 +23,7 @@ th, td {{ padding: 0.3rem 0.7rem; border-bottom: 1px solid #ddd; text-align: lef
 blockquote {{ margin: 1rem 0; padding: 0.1rem 1rem; border-left: 4px solid #d55e00; background: #fdf3ec; }}
 code {{ background: #f3f3f3; overflow-wrap: anywhere; }}
 math[display="block"] {{ overflow-x: auto; }}
+@media (max-width: 40rem) {{ table {{ font-size: 0.85rem; }} th, td {{ padding: 0.25rem 0.35rem; }} }}
 </style>
 <body>
 {body}
@@ -41,6 +42,9 @@ class _Renderer(mistune.HTMLRenderer):
         kind = mimetypes.guess_type(path.name)[0]
         content = base64.b64encode(path.read_bytes()).decode()
         return f'<img alt="{mistune.escape(text)}" src="data:{kind};base64,{content}">'
+
+    def inline_html(self, html: str) -> str:
+        return html if html == "<br>" else super().inline_html(html)
 
     def inline_math(self, text: str) -> str:
         return latex2mathml.converter.convert(text)
