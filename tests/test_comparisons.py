@@ -45,6 +45,7 @@ def test_interval_is_that_of_a_paired_t_test_and_the_effect_size_is_its_t_over_r
 def test_table_and_its_markdown_say_where_there_is_nothing():
     frame = comparisons.table(runs(("enorm", 1, 0, 0.52), ("baseline", 1, 0, 0.50)))
     assert list(zip(frame["variant"], frame["against"], strict=True)) == list(comparisons.PAIRS)
-    first, *others = comparisons.markdown(frame).splitlines()[2:]
-    assert "+2.0" in first and "1 of 1" in first
-    assert all("0 of 0" in line and "nan" not in line for line in others)
+    header, _, first, *others = comparisons.markdown(frame).splitlines()
+    assert header.split("|")[-2].strip() == "depths ahead"
+    assert "+2.0" in first and first.split("|")[-2].strip() == "1 of 1"
+    assert all(line.split("|")[-2].strip() == "0 of 0" and "nan" not in line for line in others)
