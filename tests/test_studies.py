@@ -63,6 +63,14 @@ def test_the_further_seed_of_a_cell_of_the_grid_that_diverged_comes_with_it(tmp_
     assert rows[["seed", "diverged"]].values.tolist() == [[0, True], [1, True]]
 
 
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_condition_that_diverged_is_tried_with_as_many_further_seeds_as_asked(tmp_path, restarts):
+    diverging = TINY | {"variant": "enorm_bias", "p": 9, "seeds": [0], "learning_rate": 5.0, "c": 1.5}
+    for _ in ("trained", "kept"):
+        rows = studies.train([("plain", diverging)], tmp_path, "cpu", restarts=restarts)
+        assert rows["seed"].tolist() == [0, 1][: 1 + restarts]
+
+
 def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
     assert studies.answers(tmp_path) == []
     figure, _ = plt.subplots()

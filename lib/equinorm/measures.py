@@ -55,7 +55,7 @@ def _reestimated(model: FullyConnected, data: DeviceData, parameters: Parameters
         layer.momentum = momentum
     for buffer, mean in zip(model.buffers(), sums, strict=True):
         buffer.copy_(mean)
-    _, accuracy = evaluate(model, data.test_images, data.test_labels, data, parameters)
+    _, accuracy = evaluate(model, data.test_images, data.test_labels, data)
     for buffer, before in zip(model.buffers(), kept, strict=True):
         buffer.copy_(before)
     return {"reestimated_accuracy": accuracy}

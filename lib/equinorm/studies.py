@@ -32,9 +32,11 @@ STUDIES = {
 OUTPUTS = REPOSITORY / "outputs" / "studies"
 _CONTENTS = "contents.json"  # figures and tables in their order, and the digest of what they were made with
 _MODULES = (
+    "comparisons",
     "experiments",
     "fates",
     "figures",
+    "first_steps",
     "statistics",
     "studies",
     "variations",
@@ -70,11 +72,13 @@ def train(
     outputs: str | Path,
     device: str = "auto",
     grid: Path = REPOSITORY / "outputs" / "paper",
+    restarts: int = 0,
 ) -> pd.DataFrame:
     """Train each (condition, parameters) that has no valid result yet; all their rows, one per run and epoch.
 
-    Runs that are in `grid`, the outputs of a profile, are taken from there. The columns are `training.COLUMNS` with
-    `condition` and `c` before them, and those of the cells' measures after. Raises ValueError in one sentence.
+    Runs that are in `grid`, the outputs of a profile, are taken from there. `restarts` as in `cell.run`. The columns
+    are `training.COLUMNS` with `condition` and `c` before them, and those of the cells' measures after. Raises
+    ValueError in one sentence.
     """
     todo = [(condition, check_parameters(parameters)) for condition, parameters in cells]
     frames = []
@@ -83,7 +87,7 @@ def train(
             bar.set_postfix_str(f"{condition}, p = {parameters.p}", refresh=False)
             rows = _rows_of_grid(grid, parameters)
             if rows is None:
-                rows = _rows(Path(outputs) / condition, parameters, device)
+                rows = _rows(Path(outputs) / condition, parameters, device, restarts)
             frames.append(rows.assign(condition=condition, c=parameters.c))
     frame = pd.concat(frames, ignore_index=True)
     return frame[["condition", "c", *frame.columns.drop(["condition", "c"])]]
@@ -147,7 +151,7 @@ def _rows_of_grid(grid: Path, parameters: Parameters) -> pd.DataFrame | None:
     return result.frame[result.frame["seed"].isin({*parameters.seeds, *further})]
 
 
-def _rows(outputs: Path, parameters: Parameters, device: str) -> pd.DataFrame:
+def _rows(outputs: Path, parameters: Parameters, device: str, restarts: int) -> pd.DataFrame:
     """The runs of `parameters`, trained where they have no valid result under `outputs`."""
     files = CellFiles(outputs / "runs", parameters.variant, parameters.p)
     with contextlib.suppress(ResultError):
@@ -155,7 +159,8 @@ def _rows(outputs: Path, parameters: Parameters, device: str) -> pd.DataFrame:
     if files.csv.exists() or files.json.exists():
         results.set_aside(files)
     with contextlib.redirect_stdout(io.StringIO()):  # a bar for each of many cells would bury the notebook
-        return cell.run(outputs=str(outputs), device=device, restarts=0, **parameters.model_dump(mode="json")).frame
+        todo = parameters.model_dump(mode="json")
+        return cell.run(outputs=str(outputs), device=device, restarts=restarts, **todo).frame
 
 
 def write(outputs: str | Path, answer: str, drawn: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
