@@ -72,6 +72,11 @@ def test_a_missing_cell_makes_its_claims_inconclusive_and_says_why(number):
     assert f"1 of {10 * len(claim.variants)} cells not run yet" in row["evidence"]
 
 
+def test_the_best_variant_is_counted_where_all_four_have_been_run():
+    text = claims.judge(evidence(missing={("enorm_batch_norm", 11)})).set_index("number").loc[2, "evidence"]
+    assert text.endswith("ENorm + BN is best at 9 of 9 depths")
+
+
 def test_nothing_run_is_inconclusive_throughout():
     none = {(variant, p) for variant in VARIANTS for p in DEPTHS}
     full = evidence()
@@ -103,4 +108,5 @@ def test_a_run_that_is_stuck_at_chance_is_no_nan_and_has_not_trained():
     judged = claims.judge(evidence(change=change)).set_index("number")
     assert judged.loc[7, "verdict"] == "not reproduced"
     assert "4 gave NaN (4 in the first epoch), 1 stayed at chance, 0 trained" in judged.loc[7, "evidence"]
+    assert judged.loc[7, "evidence"].endswith("as claimed, but NaN is not how every run ends")
     assert judged.loc[8, "verdict"] == "reproduced"  # "where it trains"

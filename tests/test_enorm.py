@@ -393,6 +393,23 @@ def test_faults_show_when_enorm_is_made_not_at_the_first_step():
         ENorm(model(), c=0)
 
 
+@pytest.mark.parametrize(
+    ("between", "warned"),
+    [
+        ([nn.ReLU()], []),
+        ([nn.LeakyReLU(), nn.Dropout()], []),
+        ([nn.BatchNorm1d(4), nn.ReLU()], ["BatchNorm1d between the linear layers: ENorm may change what this model"]),
+        ([nn.Sequential(nn.Tanh(), nn.GELU())], ["GELU, Tanh between the linear layers"]),
+    ],
+)
+def test_modules_with_which_the_function_changes_are_warned_of(between, warned, recwarn):
+    around = [nn.BatchNorm1d(3)], [nn.Softmax(dim=1)]  # before the first layer and after the last they do no harm
+    ENorm(nn.Sequential(*around[0], nn.Linear(3, 4), *between, nn.Linear(4, 2), *around[1]))
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == len(warned)
+    assert all(message.startswith(start) for message, start in zip(said, warned, strict=True))
+
+
 def test_two_lines_in_a_training_loop_train_a_toy_problem():
     net = model(torch.float32).eval()
     x = torch.randn(200, 6)

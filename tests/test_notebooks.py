@@ -133,12 +133,14 @@ def test_killed_kernel_fails_the_notebook(tmp_path):
     assert (tmp_path / "notebooks" / "killed.ipynb").exists()
 
 
-def test_bootstrap_cell_does_nothing_outside_colab():
+@pytest.mark.parametrize("folder", [".", "notebooks", "notebooks/studies"])
+def test_outside_colab_the_bootstrap_cell_finds_the_repository_and_its_library(folder):
     (cell,) = tagged(REPOSITORY / "notebooks" / "enorm.ipynb", "bootstrap")
-    environment = {name: value for name, value in os.environ.items() if name != "COLAB_RELEASE_TAG"}
-    code = cell.source + "\nprint(os.getcwd(), sys.path[0])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=REPOSITORY)
-    assert done.stdout.split()[0] == str(REPOSITORY)
+    kept = {name: value for name, value in os.environ.items() if name not in ("COLAB_RELEASE_TAG", "PYTHONPATH")}
+    code = cell.source + "\nimport equinorm\nprint(os.getcwd(), equinorm.__file__)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=REPOSITORY / folder, check=True)
+    assert done.stdout.split() == [str(REPOSITORY), str(REPOSITORY / "lib" / "equinorm" / "__init__.py")]
 
 
 SESSION = """

@@ -72,6 +72,13 @@ def test_a_diverged_run_is_not_in_the_mean_and_is_counted(grid):
     assert accuracy.loc["baseline", "n"] == 2 and accuracy.loc["baseline", "diverged"] == 0
 
 
+def test_seconds_per_run_are_those_of_all_epochs_whatever_diverged(grid):
+    cost = tables.cost(grid).set_index("variant")["seconds_per_run"]
+    seconds = {variant: result.seconds for (variant, _), result in grid.results.items()}
+    assert cost["baseline"] == pytest.approx(seconds["baseline"] / 2, abs=0.051)  # two runs of both epochs
+    assert cost["enorm"] == pytest.approx(seconds["enorm"] / 3 * 2, abs=0.051)  # one of both, one that had one
+
+
 def test_a_report_of_nothing_says_so(tmp_path):
     report.write(tables.collect(PROFILE, tmp_path), tmp_path)
     text = (tmp_path / "report.md").read_text()
@@ -83,6 +90,22 @@ def test_a_report_of_nothing_says_so(tmp_path):
 def test_result_describes_itself(grid):
     said = grid.results["enorm", 0].describe()
     assert said.startswith("enorm, p = 0, 2 run(s) of 2 epochs: digits (scikit-learn), not CIFAR-10; float32 on ")
+
+
+@pytest.mark.parametrize("variants", [["baseline_bias", "enorm_bias"], list(figures.COLOURS)[:4]])
+@pytest.mark.parametrize("marks", [[], ["diverged"], ["diverged", "stuck"], ["diverged", "stuck", "missing"]])
+def test_accuracy_over_depth_has_room_whatever_the_legend_holds(variants, marks, recwarn):
+    cells = [{"variant": variant, "p": p} for variant in variants for p in (1, 3, 5)]
+    runs = pd.DataFrame(cells).assign(test_accuracy=0.5, fate="trained")
+    status = pd.DataFrame(cells).assign(status="done", diverged=0, stuck=0)
+    for row, mark in enumerate(marks):
+        status.loc[row, "status" if mark == "missing" else mark] = "missing" if mark == "missing" else 1
+    figure = figures.accuracy_over_depth(runs, status, variants)
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert figure.axes[0].get_position().width > 0.75
+    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
+    assert not recwarn.list
 
 
 def test_curves_have_a_line_for_each_seed_and_a_mark_where_one_diverged(grid):

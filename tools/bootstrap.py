@@ -1,4 +1,5 @@
-# On Colab: clone the repository, install what Colab lacks, keep results on Drive. Elsewhere this does nothing.
+# On Colab: clone the repository, install what Colab lacks, keep results on Drive. Elsewhere: from the folder of this
+# notebook, where Jupyter starts it, go up to the repository's, where paths begin and the library is.
 import os
 import subprocess
 import sys
@@ -22,3 +23,8 @@ if "COLAB_RELEASE_TAG" in os.environ:
         results.parent.mkdir(exist_ok=True)
         results.symlink_to(drive / "enorm-reproducibility")
     print(f"{results} is {results.resolve()}", flush=True)
+else:
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "lib" / "equinorm").is_dir()), here)
+    os.chdir(root)
+    sys.path.insert(0, str(root / "lib"))

@@ -60,7 +60,7 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
     folder = folder or REPOSITORY / "config"
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise ValueError(unknown("profile", name, sorted(known.stem for known in folder.glob("*.yaml"))))
+        raise ValueError(unknown("profile", name, [*sorted(known.stem for known in folder.glob("*.yaml")), "studies"]))
     try:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:

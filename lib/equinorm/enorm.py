@@ -12,6 +12,7 @@ networks that are the same up to such rescalings (Theorem 1).
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -19,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from equinorm import cpu_kernels
+
+_HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Dropout, nn.Flatten, nn.Identity)  # f(a x) = a f(x) for a > 0
 
 
 @torch.no_grad()
@@ -136,6 +139,8 @@ class ENorm:
     - optimizer: a ``torch.optim.SGD`` with momentum. A gradient scales as the inverse of its weight, so the momentum
       buffers are divided where the weights are multiplied.
 
+    Warns of modules between the layers that are not known to leave the function as it is (BatchNorm, Tanh, ...).
+
     Raises ValueError for fewer than two linear layers, layers that do not fit, or another kind of optimizer.
     """
 
@@ -155,6 +160,13 @@ class ENorm:
         self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
         _checked_biases(*self._parameters())
         _check_numbers(c, norm, cycles)
+        others = _between_layers(model, self.layers)
+        if others:
+            warnings.warn(
+                f"{', '.join(others)} between the linear layers: ENorm may change what this model computes; it does "
+                "not where only functions with f(a x) = a f(x) for a > 0 are, such as ReLU",
+                stacklevel=2,
+            )
 
     def step(self) -> None:
         """Rescale the model's weights, its biases, and the optimizer's momentum buffers, in place."""
@@ -170,6 +182,13 @@ class ENorm:
 
     def _parameters(self) -> tuple[list[Tensor], list[Tensor | None]]:
         return [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+
+
+def _between_layers(model: nn.Module, layers: list[nn.Linear]) -> list[str]:
+    """The names of the modules between the first and the last of `layers` that are not homogeneous."""
+    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+    between = leaves[leaves.index(layers[0]) : leaves.index(layers[-1])]
+    return sorted({type(module).__name__ for module in between if not isinstance(module, (nn.Linear, *_HOMOGENEOUS))})
 
 
 @torch.no_grad()

@@ -126,7 +126,7 @@ def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list
     room = 0.06 * len(variants) * (high - low + 2 * margin) if marked else 0  # for the marks, below the lines
     axis.set_ylim(low - margin - room, min(1, high + margin))
     entries = len(variants) + len(marked)
-    columns = entries if entries <= 4 else 3
+    columns = {4: 2 if marked else 4}.get(entries, min(entries, 3))  # the marks' labels are long
     if entries:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, frameon=False)
     return figure

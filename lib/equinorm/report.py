@@ -103,6 +103,7 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         profile=grid.profile,
         claims=frames.get("claims"),
         verdicts=_verdicts(frames.get("claims")),
+        rules=_rules(frames.get("claims")),
         comparisons=comparisons.markdown(frames["comparisons"]) if "comparisons" in frames else None,
         answers=answers,
         studied=studied,
@@ -112,11 +113,16 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",
         repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
         missing=status[status["status"] == "missing"],
+        cs=sorted({cell.c for cell in grid.profile.cells() if VARIANTS[cell.variant].enorm}),
+        rates_table=rates_table(grid),
         main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
         bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
         single=_with_single_runs(accuracy),
         curves=any(
             variant in MAIN_VARIANTS and not r.frame["diverged"].all() for (variant, _), r in grid.results.items()
+        ),
+        bias_curves=any(
+            variant in BIAS_VARIANTS and not r.frame["diverged"].all() for (variant, _), r in grid.results.items()
         ),
         panels=figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
         untrained=frames["runs"][frames["runs"]["fate"] != "trained"],
@@ -126,7 +132,7 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         restarts=int(cost["runs"].sum()) - sum(len(result.parameters.seeds) for result in results),
         runs_total=total_runs(grid),
         hours=cost["seconds"].sum() / 3600,
-        minutes_per_run=cost["seconds"].sum() / 60 / max(cost["runs"].sum(), 1),
+        minutes_per_run=cost["seconds_per_run"].mean() / 60,
         hours_in_2019=claims.HOURS_IN_2019,
         runs_in_2019=claims.RUNS_IN_2019,
         devices=sorted({_device(result.metadata["device"]) for result in results}),
@@ -149,6 +155,14 @@ def accuracy_table(grid: Grid, accuracy: pd.DataFrame, variants: list[str]) -> s
                 row[VARIANTS[variant].title] = "not run yet" if variant in grid.profile.repeats else "–"
         rows.append(row)
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def rates_table(grid: Grid) -> str:
+    """A Markdown table: the initial learning rate, a row for each variant, a column for each p."""
+    names = list(grid.profile.repeats)
+    rates = {p: [VARIANTS[name].learning_rate(p) for name in names] for p in grid.profile.depths}
+    titles = [VARIANTS[name].title for name in names]
+    return pd.DataFrame({"p": titles, **rates}).to_markdown(index=False, disable_numparse=True)
 
 
 def cost_table(cost: pd.DataFrame) -> str:
@@ -179,6 +193,11 @@ def _verdicts(judged: pd.DataFrame | None) -> dict[str, list[int]]:
         verdict: judged.loc[judged["verdict"] == verdict, "number"].tolist() for verdict in get_args(claims.Verdict)
     }
     return {verdict: numbers for verdict, numbers in found.items() if numbers}
+
+
+def _rules(judged: pd.DataFrame | None) -> dict[str, list[int]]:
+    """What claims ask for -> the numbers of those that do."""
+    return {} if judged is None else judged.groupby("rule", sort=False)["number"].agg(list).to_dict()
 
 
 def _with_single_runs(accuracy: pd.DataFrame) -> list[str]:

@@ -102,14 +102,15 @@ def accuracy(grid: Grid) -> pd.DataFrame:
 
 def cost(grid: Grid) -> pd.DataFrame:
     """One row per cell that has results: runs, seconds (all of them, evaluation included), seconds_per_run, device,
-    threads, data (what was trained on), precision."""
+    threads, data (what was trained on), precision. seconds_per_run is that of a run of all epochs, by the number of
+    epochs that the cell's runs had, and empty where none had all: runs that diverge are over in seconds."""
     rows = [
         {
             "variant": variant,
             "p": p,
             "runs": result.frame["seed"].nunique(),
             "seconds": round(result.seconds, 1),
-            "seconds_per_run": round(result.seconds / result.frame["seed"].nunique(), 1),
+            "seconds_per_run": _seconds_per_run(result),
             "device": result.metadata["device"]["name"],
             "threads": result.metadata["device"].get("threads", ""),
             "data": result.metadata["data"]["description"],
@@ -119,6 +120,13 @@ def cost(grid: Grid) -> pd.DataFrame:
     ]
     columns = ["variant", "p", "runs", "seconds", "seconds_per_run", "device", "threads", "data", "precision"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _seconds_per_run(result: Result) -> float:
+    epochs = result.parameters.epochs
+    if result.frame["epoch"].max() < epochs:
+        return float("nan")
+    return round(result.seconds / len(result.frame) * epochs, 1)
 
 
 def inputs_digest(grid: Grid) -> str:
