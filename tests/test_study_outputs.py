@@ -29,7 +29,7 @@ def test_the_executed_notebook_is_kept_ran_through_and_has_the_parameters_of_the
 
 def test_every_run_of_a_study_is_whole_of_this_code_and_of_the_grids_data(name):
     fingerprints = set()
-    for path in (OUTPUTS / name).glob("*/runs/*/p*.json"):
+    for path in (OUTPUTS / name).glob("*/runs/*/p*.csv"):  # not the progress of one that runs
         result = results.read(CellFiles(path.parents[1], path.parent.name, int(path.stem[1:])))
         assert result.metadata["code_digest"] in provenance.equivalent_code_digests(path.parent.name), path
         diverged = result.frame.groupby("seed")["diverged"].any()
