@@ -42,10 +42,35 @@ def test_interval_is_that_of_a_paired_t_test_and_the_effect_size_is_its_t_over_r
     assert compared.effect_size == pytest.approx(test.statistic / np.sqrt(10))
 
 
+def test_trend_is_the_slope_over_depth_and_its_interval_leaves_out_0_where_a_t_test_does():
+    depths = np.arange(1, 20, 2)
+    straight = runs(*(("enorm", p, 0, 0.5 + 0.001 * p) for p in depths), *(("baseline", p, 0, 0.5) for p in depths))
+    assert comparisons.compare(straight, "enorm", "baseline").trend == pytest.approx((0.001,) * 3)
+    assert comparisons.table(straight)["trend"].iloc[0] == pytest.approx(1)  # point per 10 layers
+
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(40):
+        differences = 0.0008 * depths + 0.01 * rng.standard_normal(len(depths))
+        noisy = zip(depths, differences, strict=True)
+        frame = runs(*(("enorm", p, 0, 0.5 + value) for p, value in noisy), *(("baseline", p, 0, 0.5) for p in depths))
+        slope, low, high = comparisons.compare(frame, "enorm", "baseline").trend
+        assert (low + high) / 2 == pytest.approx(slope) == pytest.approx(np.polyfit(depths, differences, 1)[0])
+        significant = stats.pearsonr(depths, differences).pvalue < 0.05
+        assert (low > 0 or high < 0) == significant
+        outcomes.add(significant)
+    assert outcomes == {True, False}
+
+
+def test_no_trend_through_two_depths():
+    frame = runs(*(("enorm", p, 0, 0.5) for p in (1, 3)), *(("baseline", p, 0, 0.4) for p in (1, 3)))
+    assert np.isnan(comparisons.compare(frame, "enorm", "baseline").trend).all()
+
+
 def test_table_and_its_markdown_say_where_there_is_nothing():
     frame = comparisons.table(runs(("enorm", 1, 0, 0.52), ("baseline", 1, 0, 0.50)))
     assert list(zip(frame["variant"], frame["against"], strict=True)) == list(comparisons.PAIRS)
     header, _, first, *others = comparisons.markdown(frame).splitlines()
-    assert header.split("|")[-2].strip() == "depths ahead"
-    assert "+2.0" in first and first.split("|")[-2].strip() == "1 of 1"
-    assert all(line.split("|")[-2].strip() == "0 of 0" and "nan" not in line for line in others)
+    assert header.split("|")[-3].strip() == "depths ahead"
+    assert "+2.0" in first and first.split("|")[-3].strip() == "1 of 1"
+    assert all(line.split("|")[-3].strip() == "0 of 0" and "nan" not in line for line in others)

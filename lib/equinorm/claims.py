@@ -148,8 +148,12 @@ def _biases_help(evidence: Evidence) -> tuple[Verdict, str]:
 def _now_and_then(evidence: Evidence) -> tuple[Verdict, str]:
     own = evidence.runs[(evidence.runs["variant"] == "enorm") & (evidence.runs["p"] > 9)]
     diverged, n = int(own["diverged"].sum()), len(own)
-    high = stats.binomtest(diverged, n).proportion_ci(method="exact").high if n else 1.0
-    text = f"{diverged} of {n} ENorm runs at p > 9 diverged (rate at most {100 * high:.0f} %, exact 95 % interval)"
+    low, high = stats.binomtest(diverged, n).proportion_ci(method="exact") if n else (0.0, 1.0)
+    baseline = evidence.runs[(evidence.runs["variant"] == "baseline") & (evidence.runs["p"] > 9)]
+    text = (
+        f"{diverged} of {n} ENorm runs at p > 9 diverged (exact 95 % interval {100 * low:.0f} to {100 * high:.0f} %); "
+        f"of the baseline's, {int(baseline['diverged'].sum())} of {len(baseline)}"
+    )
     if diverged:
         return ("reproduced" if diverged < n else "not reproduced"), text
     return ("inconclusive" if high > 0.05 else "not reproduced"), text

@@ -1,13 +1,14 @@
 """Variants compared: differences of final accuracy, paired by depth and seed, with interval and effect size.
 
 The depths are the sample: the interval says how sure it is that one variant is better over this range of depths, not
-at a single one.
+at a single one. Where a difference has a trend over depth, its mean depends on which depths were run.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from equinorm import statistics
 from equinorm.experiments import VARIANTS
@@ -55,6 +56,16 @@ class Comparison:
         """Cohen's d_z, `statistics.effect_size` of the differences over depths."""
         return statistics.effect_size(self.differences)
 
+    @property
+    def trend(self) -> tuple[float, float, float]:
+        """By how much the difference grows per layer, and the 95 % interval of that: slope of a straight line over p
+        (least squares, Student's t). NaN for fewer than three depths."""
+        if self.n < 3:
+            return (float("nan"),) * 3
+        line = stats.linregress(self.differences.index.to_numpy(dtype=float), self.differences.to_numpy())
+        half = stats.t.ppf(0.975, self.n - 2) * line.stderr
+        return float(line.slope), float(line.slope - half), float(line.slope + half)
+
     def __str__(self) -> str:
         if not self.n:
             return "no depth at which both trained"
@@ -80,11 +91,12 @@ def compare(runs: pd.DataFrame, a: str, b: str) -> Comparison:
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """One row for each of PAIRS: variant, against, depths (how many), ahead (at how many), and in points of accuracy
-    difference, low, high (its 95 % interval); effect_size."""
+    difference, low, high (its 95 % interval); effect_size; trend, trend_low, trend_high: points per 10 layers."""
     rows = []
     for a, b in PAIRS:
         comparison = compare(runs, a, b)
         low, high = comparison.interval
+        trend, trend_low, trend_high = comparison.trend
         rows.append(
             {
                 "variant": a,
@@ -95,6 +107,9 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
                 "low": 100 * low,
                 "high": 100 * high,
                 "effect_size": comparison.effect_size,
+                "trend": 1000 * trend,
+                "trend_low": 1000 * trend_low,
+                "trend_high": 1000 * trend_high,
             }
         )
     return pd.DataFrame(rows)
@@ -106,13 +121,18 @@ def markdown(comparisons: pd.DataFrame) -> str:
         {
             "": f"{VARIANTS[row.variant].title} – {VARIANTS[row.against].title}",
             "difference in points": _number(row.difference, "+.1f"),
-            "95 % interval": "–" if np.isnan(row.low) else f"{row.low:+.1f} to {row.high:+.1f}",
+            "95 % interval": _interval(row.low, row.high),
             "effect size": _number(row.effect_size, "+.1f"),
             "depths ahead": f"{row.ahead} of {row.depths}",
+            "trend per 10 layers": f"{_number(row.trend, '+.1f')} ({_interval(row.trend_low, row.trend_high)})",
         }
         for row in comparisons.itertuples()
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def _interval(low: float, high: float) -> str:
+    return "–" if np.isnan(low) else f"{low:+.1f} to {high:+.1f}"
 
 
 def _number(value: float, form: str) -> str:

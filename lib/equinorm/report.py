@@ -105,6 +105,7 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         verdicts=_verdicts(frames.get("claims")),
         rules=_rules(frames.get("claims")),
         comparisons=comparisons.markdown(frames["comparisons"]) if "comparisons" in frames else None,
+        enorm_trend=_against_baseline(frames.get("comparisons")),
         answers=answers,
         studied=studied,
         unanswered=[title for name, title in studies.STUDIES.items() if name not in studied],
@@ -193,6 +194,13 @@ def _verdicts(judged: pd.DataFrame | None) -> dict[str, list[int]]:
         verdict: judged.loc[judged["verdict"] == verdict, "number"].tolist() for verdict in get_args(claims.Verdict)
     }
     return {verdict: numbers for verdict, numbers in found.items() if numbers}
+
+
+def _against_baseline(compared: pd.DataFrame | None) -> pd.Series | None:
+    """The row of ENorm against the baseline, of `comparisons.table`."""
+    if compared is None:
+        return None
+    return compared[(compared["variant"] == "enorm") & (compared["against"] == "baseline")].iloc[0]
 
 
 def _rules(judged: pd.DataFrame | None) -> dict[str, list[int]]:
