@@ -74,9 +74,10 @@ def test_a_condition_that_diverged_is_tried_with_as_many_further_seeds_as_asked(
 def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
     assert studies.answers(tmp_path) == []
     figure, _ = plt.subplots()
-    studies.write(tmp_path / "biases", "An answer.", {"map": figure}, {"runs": pd.DataFrame({"a": [1]})})
+    studies.write(tmp_path / "biases", "An answer.", {"map": (figure, "A map.")}, {"runs": pd.DataFrame({"a": [1]})})
     (answer,) = studies.answers(tmp_path)
-    assert (answer.name, answer.text, answer.figures, answer.tables) == ("biases", "An answer.", ["map"], ["runs"])
+    assert (answer.name, answer.text) == ("biases", "An answer.")
+    assert (answer.figures, answer.tables) == ({"map": "A map."}, ["runs"])
 
 
 def test_final_is_the_last_row_of_each_run():
@@ -116,7 +117,7 @@ def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
     outputs = tmp_path / "convergence"
     assert not studies.is_current(outputs)
     figure, _ = plt.subplots()
-    studies.write(outputs, "An answer.", {"drawn": figure}, {"made": pd.DataFrame({"a": [1]})})
+    studies.write(outputs, "An answer.", {"drawn": (figure, "A caption.")}, {"made": pd.DataFrame({"a": [1]})})
     assert (outputs / "answer.md").read_text() == "An answer.\n"
     assert (outputs / "figures" / "drawn.svg").exists()
     assert pd.read_csv(outputs / "tables" / "made.csv")["a"].tolist() == [1]

@@ -30,7 +30,7 @@ STUDIES = {
 """Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
 
 OUTPUTS = REPOSITORY / "outputs" / "studies"
-_CONTENTS = "contents.json"  # figures and tables in their order, and the digest of what they were made with
+_CONTENTS = "contents.json"  # figures with captions, tables, and the digest of what they were made with
 _MODULES = (
     "comparisons",
     "experiments",
@@ -47,12 +47,12 @@ MATTERS = 0.5
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found: its title, a paragraph, its figures and tables by the names of their files."""
+    """What a study found: its title, its text, its figures (file's name: caption), the names of its tables' files."""
 
     name: str
     title: str
     text: str
-    figures: list[str]
+    figures: dict[str, str]
     tables: list[str]
 
 
@@ -163,21 +163,27 @@ def _rows(outputs: Path, parameters: Parameters, device: str, restarts: int) -> 
         return cell.run(outputs=str(outputs), device=device, restarts=restarts, **todo).frame
 
 
-def write(outputs: str | Path, answer: str, drawn: dict[str, Figure], tables: dict[str, pd.DataFrame]) -> None:
-    """Write a study's answer.md, figures/*.svg and .png, and tables/*.csv under `outputs`, for the report."""
+def write(
+    outputs: str | Path, answer: str, drawn: dict[str, tuple[Figure, str]], tables: dict[str, pd.DataFrame]
+) -> None:
+    """Write a study's answer.md, figures/*.svg and .png, and tables/*.csv under `outputs`, for the report.
+
+    `drawn` holds each figure with its caption, which says what it shows to whoever has not read the text.
+    """
     outputs = Path(outputs)
-    for name, figure in drawn.items():
+    for name, (figure, _) in drawn.items():
         figures.write(figure, outputs / "figures" / name)
     for name, table in tables.items():
         with atomically(outputs / "tables" / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     with atomically(outputs / "answer.md") as temporary:
         temporary.write_text(answer + "\n")
-    contents = {"figures": list(drawn), "tables": list(tables)}
+    captions = {name: caption for name, (_, caption) in drawn.items()}
+    contents = {"figures": captions, "tables": list(tables)}
     if outputs.name in STUDIES:
         contents["made_with"] = _digest(outputs.name)
     with atomically(outputs / _CONTENTS) as temporary:
-        temporary.write_text(json.dumps(contents, indent=1) + "\n")
+        temporary.write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n")
 
 
 def is_current(outputs: Path) -> bool:
