@@ -57,6 +57,7 @@ def test_every_profile_is_valid(name):
         ("dataset: digits", "dataset: digits\nlearning_rate: -0.1", "learning_rate = -0.1"),
         ("title: a test", "title: [", "not YAML"),
         ("epochs: 1", "", "epochs is missing"),
+        ("title: a test", "title: a test\nname: paper", "unknown parameter 'name'"),  # whose results it would take
         ("depths: [1]", "depths: [\"__import__('os').system('touch pwned')\"]", "__import__"),
         ("title: a test", "title: !!python/object/apply:os.system ['touch pwned']", "not YAML"),
     ],

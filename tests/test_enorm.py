@@ -410,6 +410,12 @@ def test_modules_with_which_the_function_changes_are_warned_of(between, warned, 
     assert all(message.startswith(start) for message, start in zip(said, warned, strict=True))
 
 
+def test_a_layer_that_is_there_twice_is_refused():
+    shared = nn.Linear(4, 4)
+    with pytest.raises(ValueError, match="the linear layers 0 and 2 are the same one"):
+        ENorm(nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(4, 2)))
+
+
 def test_two_lines_in_a_training_loop_train_a_toy_problem():
     net = model(torch.float32).eval()
     x = torch.randn(200, 6)

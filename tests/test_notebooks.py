@@ -92,6 +92,29 @@ def test_variant_notebook_trains_and_writes_its_results(variant, tmp_path):
     assert not list(tmp_path.glob("runs/**/*.pt"))  # no checkpoint is left behind
 
 
+@pytest.mark.parametrize("text", ["[1]", '{"p": 1,'])
+def test_parameters_that_are_no_json_object_are_refused_in_a_sentence(tmp_path, text):
+    command = [sys.executable, "workflow/run_notebook.py", "notebooks/enorm.ipynb", "--parameters", text]
+    command += ["--save-as", str(tmp_path / "enorm.ipynb"), "--outputs", str(tmp_path)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # as started by hand
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
+    assert done.returncode != 0
+    assert f"argument --parameters: {text!r} is not" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_copied_notebook_that_still_trains_the_first_variant_is_refused(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
+    from run_all import check_notebooks
+
+    check_notebooks(VARIANTS)
+    shutil.copy(REPOSITORY / "notebooks" / "enorm.ipynb", tmp_path / "gentle.ipynb")
+    with pytest.raises(ValueError, match=r"gentle.ipynb: trains enorm; .* must be gentle"):
+        check_notebooks(["gentle"], tmp_path)
+    with pytest.raises(ValueError, match=r"enorm.ipynb is missing"):
+        check_notebooks(["enorm"], tmp_path)
+
+
 def test_unknown_parameter_is_named_with_the_nearest_one_before_a_kernel_starts(tmp_path):
     done = run_notebook("notebooks/enorm.ipynb", tmp_path, {"epoch": 3})
     assert done.returncode != 0

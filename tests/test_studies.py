@@ -108,11 +108,6 @@ def test_verdict_follows_from_the_interval(accuracies, verdict):
     assert table["verdict"].tolist() == [verdict]
 
 
-def test_differences_in_words():
-    assert studies.in_points(pd.Series([0.01, 0.03])) == "+2.0 points (95 % interval ± 12.7, 2 pairs)"
-    assert studies.in_points(pd.Series([-0.01])) == "-1.0 points (one pair only)"
-
-
 def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
     outputs = tmp_path / "convergence"
     assert not studies.is_current(outputs)

@@ -82,6 +82,12 @@ def test_bias_steps_times_s_k_squared_are_those_for_c_1(rescaled):
     assert torch.allclose(*after, rtol=1e-8) == rescaled
 
 
+@pytest.mark.parametrize("c", [-1.2, 0.0, float("nan")])
+def test_parameter_groups_refuse_a_c_that_enorm_refuses(c):
+    with pytest.raises(ValueError, match=r"c is .*; allowed are finite numbers above 0"):
+        parameter_groups(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), 0.05, c=c)
+
+
 def test_parameter_groups_give_torch_sgd_the_trainers_bias_steps():
     model = network(seeds=(0,), biases=True)
     layers = [nn.Linear(w.shape[2], w.shape[1]) for w in model.weights]

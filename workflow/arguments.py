@@ -35,7 +35,10 @@ def parse_arguments() -> argparse.Namespace:
         metavar="NAME|FOLDER",
         help="a Snakemake profile, to run the cells on a cluster: slurm, kubernetes or your own (workflow/README.md)",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.profile == "studies" and "studies" in names.split(", "):
+        parser.error("config/studies.yaml: `studies` runs the notebooks in notebooks/studies; rename the file")
+    return arguments
 
 
 def whole_number(text: str) -> int:

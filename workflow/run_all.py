@@ -1,7 +1,9 @@
 """What `./run_all.sh` does: say which cells are needed, have Snakemake run them as papermill jobs, watch and report."""
 
 import argparse
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from batch import Where, call, check_writable, command, fail, in_outputs, on_cluster, on_this_machine, shown
@@ -15,6 +17,7 @@ from watch import Watcher
 def main(arguments: argparse.Namespace) -> int:
     try:
         profile = load_profile(arguments.profile)
+        check_notebooks(profile.repeats)
         where = on_cluster(arguments) if arguments.cluster_profile else on_this_machine(arguments)
     except ValueError as error:
         return fail(str(error))
@@ -35,6 +38,19 @@ def main(arguments: argparse.Namespace) -> int:
         return run(arguments, grid, outputs, needed, lock, where)
 
     return in_outputs(outputs, work)
+
+
+def check_notebooks(variants: Iterable[str], folder: Path = REPOSITORY / "notebooks") -> None:
+    """Raise ValueError for a variant without a notebook, or whose notebook, a copy, trains the variant it was of."""
+    for variant in variants:
+        notebook = folder / f"{variant}.ipynb"
+        if not notebook.is_file():
+            raise ValueError(f"{shown(notebook)} is missing; the variant {variant} needs a notebook of that name")
+        trained = re.findall(r'\bvariant=\\"(\w+)\\"', notebook.read_text())
+        if trained and variant not in trained:
+            raise ValueError(
+                f"{shown(notebook)}: trains {trained[0]}; the variant in its training cell must be {variant}"
+            )
 
 
 def plan(arguments: argparse.Namespace, profile: Profile, outputs: Path) -> tuple[tables.Grid, list[Parameters], bool]:

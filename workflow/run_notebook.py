@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STARTED_BY = os.getppid()  # before the imports below, which take a second in which a parent can be killed
+sys.path.append(str(Path(__file__).resolve().parents[1] / "lib"))  # for whoever starts this by hand
 
 import nbformat
 import papermill
@@ -101,11 +102,21 @@ def reason(error: Exception, timeout: int | None) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def json_object(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an object of JSON, such as '{{\"p\": 3}}'")
+    return value
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path, help="the notebook, relative to the repository")
     parser.add_argument("--save-as", type=Path, required=True, help="where the executed notebook goes")
-    parser.add_argument("--parameters", type=json.loads, default={}, help="the notebook's parameters, as JSON")
+    parser.add_argument("--parameters", type=json_object, default={}, help="the notebook's parameters, as JSON")
     parser.add_argument("--outputs", required=True, help="the notebook's parameter of that name")
     parser.add_argument("--device", help="likewise")
     parser.add_argument("--timeout", type=int, default=0, help="seconds a cell may take; 0: no limit")

@@ -12,8 +12,8 @@ from equinorm.experiments import VARIANTS, Parameters, check_parameters, describ
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class Profile(BaseModel):
-    """A grid: every variant at every depth.
+class _Keys(BaseModel):
+    """What the file of a profile says.
 
     - title: what it is, in a few words
     - repeats: for each variant, how many runs; their seeds are 0, 1, ...
@@ -23,7 +23,6 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str
     title: str
     dataset: str
     epochs: int
@@ -31,6 +30,12 @@ class Profile(BaseModel):
     precision: str = "float32"
     depths: Annotated[list[int], Field(min_length=1)]
     repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
+
+
+class Profile(_Keys):
+    """A grid: every variant at every depth. Its name is that of its file, and of the folder that its results go to."""
+
+    name: str
 
     def cells(self) -> list[Parameters]:
         """The parameters of every cell, the cheap ones first. Raises ValueError."""
@@ -66,11 +71,11 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no keys; needed are {', '.join(Profile.model_fields)}")
+        raise ValueError(f"{path}: holds no keys; needed are {', '.join(_Keys.model_fields)}")
     try:
-        profile = Profile.model_validate({"name": name, **content})
+        profile = Profile(name=name, **_Keys.model_validate(content).model_dump())
     except ValidationError as error:
-        raise ValueError(_prefixed(path, describe(error, Profile))) from None
+        raise ValueError(_prefixed(path, describe(error, _Keys))) from None
     for variant in profile.repeats:
         if variant not in VARIANTS:
             raise ValueError(_prefixed(path, unknown("variant", variant, VARIANTS)))

@@ -94,8 +94,10 @@ def bias_step_factors(layers: int, c: float) -> list[float]:
 def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> list[dict]:
     """For ``torch.optim.SGD``: the parameters of `model`, with the rate of each linear layer's bias times s_k^2.
 
-    The layers are those that :class:`ENorm` balances, in the same order; see `bias_step_factors`.
+    The layers are those that :class:`ENorm` balances, in the same order; see `bias_step_factors`. Raises ValueError
+    for a c that is not a finite number above 0.
     """
+    _check_c(c)
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     rescaled = [
         {"params": [layer.bias], "lr": learning_rate * factor}
@@ -141,7 +143,8 @@ class ENorm:
 
     Warns of modules between the layers that are not known to leave the function as it is (BatchNorm, Tanh, ...).
 
-    Raises ValueError for fewer than two linear layers, layers that do not fit, or another kind of optimizer.
+    Raises ValueError for fewer than two linear layers, a layer that is there twice, layers that do not fit, or another
+    kind of optimizer. A layer that `forward` uses twice, or in another order, cannot be seen from outside.
     """
 
     def __init__(
@@ -158,6 +161,7 @@ class ENorm:
             )
         self.layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
         self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
+        _check_used_once(model)
         _checked_biases(*self._parameters())
         _check_numbers(c, norm, cycles)
         others = _between_layers(model, self.layers)
@@ -182,6 +186,17 @@ class ENorm:
 
     def _parameters(self) -> tuple[list[Tensor], list[Tensor | None]]:
         return [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+
+
+def _check_used_once(model: nn.Module) -> None:
+    names: dict[nn.Module, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, nn.Linear) and module in names:
+            raise ValueError(
+                f"the linear layers {names[module]} and {name} are the same one; ENorm rescales a layer for its place "
+                "between two others, so that each needs weights of its own"
+            )
+        names[module] = name
 
 
 def _between_layers(model: nn.Module, layers: list[nn.Linear]) -> list[str]:
@@ -228,9 +243,13 @@ def _checked_biases(weights: Sequence[Tensor], biases: Sequence[Tensor | None] |
     return biases
 
 
-def _check_numbers(c: float, norm: float, cycles: int) -> None:
+def _check_c(c: float) -> None:
     if not (math.isfinite(c) and c > 0):
         raise ValueError(f"c is {c!r}; allowed are finite numbers above 0")
+
+
+def _check_numbers(c: float, norm: float, cycles: int) -> None:
+    _check_c(c)
     if not (math.isfinite(norm) and norm > 0):
         raise ValueError(f"norm is {norm!r}; allowed are finite numbers above 0")
     if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:

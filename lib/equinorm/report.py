@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equinorm import claims, comparisons, figures, html, studies, tables
+from equinorm import claims, comparisons, figures, html, statistics, studies, tables
 from equinorm.config import REPOSITORY
 from equinorm.experiments import VARIANTS
 from equinorm.files import atomically
@@ -109,7 +109,7 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         answers=answers,
         studied=studied,
         unanswered=[title for name, title in studies.STUDIES.items() if name not in studied],
-        spread=_pooled_deviation(accuracy),
+        spread=statistics.pooled_deviation(accuracy["n"], accuracy["sd"]).deviation,
         status_sentence=status_sentence(grid),
         data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",
         repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
@@ -172,7 +172,7 @@ def cost_table(cost: pd.DataFrame) -> str:
         return "No cell has been run yet."
     order = [name for name in VARIANTS if name in set(cost["variant"])]
     wide = cost.pivot(index="p", columns="variant", values="seconds_per_run")[order]
-    wide = wide.map(lambda seconds: "–" if pd.isna(seconds) else f"{seconds:,.0f}")
+    wide = wide.map(lambda s: "–" if pd.isna(s) else f"{s:,.0f}" if s >= 10 else f"{s:.1f}")
     wide.columns = [VARIANTS[name].title for name in wide.columns]
     return wide.reset_index().to_markdown(index=False, disable_numparse=True)
 
@@ -212,13 +212,6 @@ def _with_single_runs(accuracy: pd.DataFrame) -> list[str]:
     """The variants that have cells with a single run that trained, by title."""
     own = set(accuracy.loc[accuracy["n"] == 1, "variant"])
     return [variant.title for name, variant in VARIANTS.items() if name in own]
-
-
-def _pooled_deviation(accuracy: pd.DataFrame) -> float:
-    """The standard deviation of accuracy between runs of one cell, pooled over cells; NaN where none has two runs."""
-    several = accuracy[accuracy["n"] > 1]
-    freedom = several["n"] - 1
-    return float(((several["sd"] ** 2 * freedom).sum() / freedom.sum()) ** 0.5) if len(several) else float("nan")
 
 
 def _duration(seconds: float) -> str:

@@ -201,10 +201,3 @@ def _digest(name: str) -> str:
     for path in [REPOSITORY / "notebooks" / "studies" / f"{name}.ipynb", *modules]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def in_points(differences: pd.Series) -> str:
-    """The mean of paired differences of accuracies, in words: points, 95 % interval, number of pairs."""
-    half = 100 * statistics.half_width(list(differences))
-    interval = "one pair only" if len(differences) < 2 else f"95 % interval ± {half:.1f}, {len(differences)} pairs"
-    return f"{100 * differences.mean():+.1f} points ({interval})"
