@@ -1,6 +1,7 @@
 """Processes of a started command: all of them, however far apart, found by a mark in their environment."""
 
 import os
+import signal
 import subprocess
 import time
 import uuid
@@ -17,6 +18,11 @@ KINDS = {  # a part of the command line -> what kind of process that is
 }
 
 
+def _as_from_a_terminal() -> None:
+    """Shells start what runs in the background with Ctrl-C ignored, which whatever that starts would inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Command:
     """A command that was started in a process group of its own; its output goes to the end of a file."""
 
@@ -29,6 +35,7 @@ class Command:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_as_from_a_terminal,
             )
 
     def alive(self) -> list[psutil.Process]:
