@@ -3,8 +3,13 @@
 # With all tests, at least 95 % of the lines of lib/equinorm have to be run by them (pyproject.toml, tool.coverage).
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+extras="batch dev"
 source "$root/workflow/environment.sh"
 cd "$root"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-exec "$PYTHON" -m pytest --cov ${1:+--cov-fail-under=0} "$@"
+if [ $# -gt 0 ]; then
+  exec "$PYTHON" -m pytest --cov --cov-fail-under=0 "$@"
+fi
+echo "All tests take about 10 minutes on 2 cores."
+exec "$PYTHON" -m pytest --cov --numprocesses logical --maxprocesses 8 --dist loadgroup

@@ -1,42 +1,58 @@
 # Sourced by run_all.sh and run_tests.sh: sets PYTHON to an interpreter that has what pyproject.toml asks for.
-# The active one, where it does (conda, Colab); else that of .venv, which is made here on first use. Needs $root.
+# The active one, where it does (conda, Colab); else that of .venv, which set_up.py makes on first use.
+# Needs $root, and in $extras the names of the extras that are needed.
 
-has_packages() {
-  "$1" - "$root/pyproject.toml" 2>/dev/null <<'PYTHON_CODE'
-import importlib.metadata, re, sys, tomllib
-from packaging.requirements import Requirement
-
-project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-extras = project["optional-dependencies"]
-needed = project["dependencies"] + extras["batch"] + extras["dev"]
-for requirement in map(Requirement, needed):
-    if importlib.metadata.version(requirement.name) not in requirement.specifier:
-        sys.exit(1)
-PYTHON_CODE
-}
-
-find_python() {  # the first of the interpreters of this machine that is of a supported version
-  local name
-  for name in python3 python python3.13 python3.12 python3.11; do
-    if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+active_python() { # the active interpreter, where it has the packages
+  local name lacks why=""
+  for name in python3 python; do
+    # shellcheck disable=SC2086 # several extras
+    if lacks="$("$name" "$root/workflow/installed.py" $extras 2>/dev/null)"; then
       command -v "$name"
       return
+    elif [ -n "$lacks" ] && [[ "$lacks" != *torch[\>=\<]* ]]; then # with PyTorch it is not just any Python
+      why="The active environment ($(command -v "$name")) is not used, for it lacks ${lacks//$'\n'/, }."
     fi
   done
-  echo "no Python 3.11, 3.12 or 3.13 was found; install one, or activate an environment that has it" >&2
+  [ -z "$why" ] || echo "$why" >&2
   return 1
 }
 
+supported_python() { # an interpreter of a version that requirements.lock is for
+  local lowest above name version found=""
+  read -r lowest above < <(sed -n 's/^requires-python = ">=3\.\([0-9]*\),<3\.\([0-9]*\)".*/\1 \2/p' "$root/pyproject.toml")
+  for name in python3 python $(compgen -c python3. | grep '^python3\.[0-9]*$' | sort -t. -k2,2nr -u); do
+    version="$("$name" -c 'import sys; print(".".join(map(str, sys.version_info[:3])))' 2>/dev/null)" || continue
+    if "$name" -Ic "import sys, sysconfig; sys.exit(not (3, $lowest) <= sys.version_info[:2] < (3, $above)
+        or sys.implementation.name != 'cpython' or bool(sysconfig.get_config_var('Py_GIL_DISABLED')))" 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+    found="$found${found:+, }$name is $version"
+  done
+  echo "requirements.lock is for CPython 3.$lowest to 3.$((above - 1)), and none was found${found:+ ($found)}." >&2
+  echo "Install one beside it, or activate an environment that has the packages of pyproject.toml." >&2
+  echo "For a newer Python, raise requires-python in pyproject.toml and compile the lock anew: tools/lock.sh" >&2
+  return 1
+}
+
+# Jobs and tests run in the repository's folder: a path that counts from where the user is is made whole here, once.
+home=~
+case "${CIFAR10_ROOT:-}" in
+  "" | /*) ;;
+  "~" | "~/"*) export CIFAR10_ROOT="$home${CIFAR10_ROOT#"~"}" ;;
+  "~"*) ;; # another user's: the library knows
+  *) export CIFAR10_ROOT="$PWD/${CIFAR10_ROOT#./}" ;;
+esac
+
+# Text is UTF-8 in all that is started from here, whatever the locale says: files, arguments, what is printed.
+export PYTHONUTF8=1
 export PYTHONPATH="$root/lib${PYTHONPATH:+:$PYTHONPATH}"
-PYTHON="$(find_python)"
-if ! has_packages "$PYTHON"; then
-  lock="$(cksum <"$root/requirements.lock")"
-  if [ "$(cat "$root/.venv/.lock" 2>/dev/null)" != "$lock" ]; then
-    echo "Setting up .venv from requirements.lock with $("$PYTHON" --version), once; this takes a few minutes (about 6 GB on Linux)." >&2
-    "$PYTHON" -m venv --clear "$root/.venv"
-    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$root/requirements.lock"
-    echo "$lock" >"$root/.venv/.lock"
-    echo "Done: $root/.venv" >&2
-  fi
+if ! PYTHON="$(active_python)"; then
   PYTHON="$root/.venv/bin/python"
+  unset PYTHONHOME # .venv has all that is needed, and nothing of other Pythons belongs to it
+  export PYTHONPATH="$root/lib"
+  if ! "$PYTHON" -Es "$root/workflow/set_up.py" --check 2>/dev/null; then
+    python="$(supported_python)"
+    "$python" -Es "$root/workflow/set_up.py"
+  fi
 fi
