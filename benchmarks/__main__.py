@@ -41,7 +41,7 @@ def main() -> None:
     for name in arguments.only or BENCHMARKS:
         show(section(name, settings))
     if arguments.output:
-        arguments.output.write_text("\n\n".join(parts) + "\n")
+        arguments.output.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -57,6 +57,7 @@ class Job:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
         )
         self.steps_per_second()  # it is ready
 

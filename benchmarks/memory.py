@@ -26,7 +26,9 @@ def run(settings: Settings) -> list[Row]:
 
 def _row(p: int) -> Row:
     command = [sys.executable, "-m", "benchmarks.memory", str(p)]
-    done = subprocess.run(command, cwd=_ROOT, env=os.environ, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=_ROOT, env=os.environ, capture_output=True, text=True, encoding="utf-8", check=True
+    )
     data, before, after = map(int, done.stdout.split())
     return Row(
         f"peak memory that an epoch of enorm adds, over a float32 copy of the data set, p = {p}",
@@ -39,7 +41,9 @@ def _row(p: int) -> Row:
 
 def _peak() -> int:
     """The largest memory this process has had, in bytes. (That of `getrusage` would be its parent's, if larger.)"""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     return 1024 * int(line.split()[1])
 
 

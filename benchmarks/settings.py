@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from equinorm.data import DataError, Dataset, cifar10_root, load
+from equinorm import cifar10, cifar10_files
+from equinorm.data import DataError, Dataset, load
 
-_FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 _QUICK_IMAGES = (8 * 256 + 80, 500)  # like the whole training set, no multiple of the batch size
 
 
@@ -37,7 +37,7 @@ class Settings:
 def images(quick: bool) -> Dataset:
     """CIFAR-10 where it is at hand, else random pixels, which take the same time; nothing is downloaded."""
     dataset = random_images()
-    if any((cifar10_root() / folder).is_dir() for folder in _FOLDERS):
+    if cifar10_files.find(cifar10.root()):
         try:
             dataset = load("cifar10")
         except DataError as error:

@@ -6,9 +6,11 @@ import pathlib
 import pytest
 import torch
 
-from equinorm import checkpoints, experiments, provenance
+from equinorm import checkpoints, experiments, up_to_date
 from equinorm.experiments import check_parameters
 from equinorm.files import atomically
+
+pytestmark = pytest.mark.portable
 
 STATE = {"seeds": [0, 2], "rows": [{"epoch": 1, "loss": None}], "model": {"weights.0": torch.arange(6.0).view(2, 3)}}
 
@@ -83,13 +85,15 @@ def test_a_checkpoint_of_other_data_is_not_used(path, identity, digits):
 
 def test_a_checkpoint_of_other_code_is_not_used(path, identity, digits, monkeypatch):
     checkpoints.save(path, identity, STATE)
-    monkeypatch.setattr(provenance, "code_digest", lambda: "another")
+    monkeypatch.setattr(up_to_date, "training_code", lambda: "another")
     parameters = check_parameters({"variant": "enorm", "p": 1})
     assert checkpoints.load(path, checkpoints.identity(parameters, digits)) is None
 
 
-@pytest.mark.parametrize("change", [{"learning_rates": (0.02,) * 10}, {"enorm": False}, {"biases": True}])
-def test_a_checkpoint_of_a_variant_that_was_changed_since_is_not_used(path, identity, digits, monkeypatch, change):
+@pytest.mark.parametrize("change", [{"learning_rates": (0.02,) * 10}])
+def test_a_checkpoint_of_a_variant_whose_rates_were_changed_since_is_not_used(
+    path, identity, digits, monkeypatch, change
+):
     checkpoints.save(path, identity, STATE)
     changed = dataclasses.replace(experiments.VARIANTS["enorm"], **change)
     monkeypatch.setitem(experiments.VARIANTS, "enorm", changed)
@@ -99,7 +103,7 @@ def test_a_checkpoint_of_a_variant_that_was_changed_since_is_not_used(path, iden
 
 def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_other_file(path, identity):
     checkpoints.save(path, identity, STATE)
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(Exception, match=r"pickle|local object"):
         checkpoints.save(path, identity, STATE | {"model": lambda: None})
     assert_is_state(checkpoints.load(path, identity))
     assert names(path.parent) == [path.name]

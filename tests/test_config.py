@@ -7,6 +7,8 @@ import pytest
 
 from equinorm.config import REPOSITORY, load_profile
 
+pytestmark = pytest.mark.portable
+
 GOOD = """
 title: a test
 dataset: digits

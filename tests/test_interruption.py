@@ -19,7 +19,8 @@ from processes import Command
 
 from equinorm import cell, config, report, results, tables
 from equinorm.config import REPOSITORY
-from equinorm.results import CellFiles, ResultError
+from equinorm.experiments import check_parameters
+from equinorm.results import CellFiles
 
 LONG = {"p": 1, "seeds": [0, 1], "epochs": 15, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -77,7 +78,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     whole = tmp_path / "whole"
     cell.run(variant="enorm", **LONG, outputs=str(whole), device="cpu")
     assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()
-    assert not files.checkpoint.exists()
+    assert not files.checkpoints()
 
 
 DIE_WRITING = """
@@ -95,7 +96,7 @@ def write_half(path, content):
 def replace_or_die(path, target):
     if (kind, target.suffix) == ("before the CSV is in its place", ".csv"):
         os.kill(os.getpid(), 9)
-    if kind == "between CSV and JSON" and target.name == "p00.json":
+    if kind == "between CSV and JSON" and target.name == "p00.json" and target.exists():
         os.kill(os.getpid(), 9)
     return replace(path, target)
 
@@ -107,18 +108,17 @@ cell.run(variant="enorm", p=0, seeds=[0], epochs=2, learning_rate=0.01, dataset=
 
 def test_a_cell_killed_while_it_writes_a_file_goes_on_and_ends_with_the_same_bytes(tmp_path):
     files = CellFiles(tmp_path / "runs", "enorm", 0)
-    parameters = {"p": 0, "seeds": [0], "epochs": 2, "learning_rate": 0.01, "dataset": "digits", "device": "cpu"}
+    parameters = {"variant": "enorm", "p": 0, "seeds": [0], "epochs": 2, "learning_rate": 0.01, "dataset": "digits"}
     for kind in ("half a checkpoint", "before the CSV is in its place", "between CSV and JSON"):
         command = [sys.executable, "-c", DIE_WRITING, kind, str(tmp_path)]
         process = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
         assert process.returncode == -signal.SIGKILL, process.stderr
         assert list(files.runs.rglob(".*.tmp"))
-        assert files.checkpoint.exists() == (kind != "half a checkpoint")
-        with pytest.raises(ResultError, match="missing"):
-            results.read(files)
+        assert bool(files.checkpoints()) == (kind != "half a checkpoint")
+        assert results.find(files, check_parameters(parameters)).missing == (0,)
     assert files.csv.exists()
-    cell.run(variant="enorm", **parameters, outputs=str(tmp_path))
-    cell.run(variant="enorm", **parameters, outputs=str(tmp_path / "whole"))
+    cell.run(**parameters, device="cpu", outputs=tmp_path)
+    cell.run(**parameters, device="cpu", outputs=tmp_path / "whole")
     assert files.csv.read_bytes() == CellFiles(tmp_path / "whole" / "runs", "enorm", 0).csv.read_bytes()
 
 
@@ -180,6 +180,7 @@ def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_aft
     kernel.resume()
     os.killpg(run.process.pid, signal.SIGINT)
     assert_all_end(run)
+    assert run.process.returncode == 130
     assert log.read_text().endswith("stopped; what is done is kept, and the same command goes on\n")
 
     assert Command(command, log, checkouts.environment()).process.wait(300) == 0, log.read_text()

@@ -8,6 +8,8 @@ import torch
 from equinorm import cell, training
 from equinorm.experiments import check_parameters
 
+pytestmark = pytest.mark.portable
+
 CPU = torch.device("cpu")
 GIVEN = {"variant": "enorm", "p": 1, "seeds": [0], "epochs": 3, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -32,7 +34,7 @@ def test_bfloat16_training_does_not_depend_on_siblings(small_digits):
 
 def test_precision_is_in_the_result(tmp_path):
     result = cell.run(**GIVEN, precision="bfloat16", outputs=str(tmp_path), device="cpu")
-    assert result.metadata["parameters"]["precision"] == "bfloat16"
+    assert result.metadata["parameters"]["precision"] == result.parameters.precision == "bfloat16"
 
 
 def test_tf32_is_refused_without_a_gpu(digits):

@@ -38,14 +38,24 @@ def test_commit_is_that_of_the_checkout_and_says_whether_the_library_differs(tmp
     assert provenance.git_commit() == f"{commit}+changes"
 
 
-def test_library_digest_follows_every_file_of_the_library(tmp_path, monkeypatch):
-    library = tmp_path / "lib" / "equinorm"
-    library.mkdir(parents=True)
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "summary.ipynb").write_text("{}")
-    monkeypatch.setattr(provenance, "_LIBRARY", library)
-    digests = {provenance.library_digest()}
-    for name in ("a.py", "b.j2", "c.json"):
-        (library / name).write_text("1")
-        digests.add(provenance.library_digest())
-    assert len(digests) == 4
+def test_the_commit_of_another_project_that_the_library_lies_in_is_not_its_own(tmp_path, monkeypatch):
+    """As with a zip download that was unpacked inside another repository."""
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
+    (tmp_path / "theirs").write_text("1")
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "one"]):
+        subprocess.run([*git, *arguments], check=True)
+    (tmp_path / "download" / "lib").mkdir(parents=True)
+    (tmp_path / "download" / "lib" / "module.py").write_text("1")
+    monkeypatch.setattr(provenance, "_LIBRARY", tmp_path / "download" / "lib")
+    assert provenance.git_commit() == "unknown"
+
+
+def test_the_label_of_the_code_is_that_of_its_text_whatever_ends_its_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_LIBRARY", tmp_path)
+    labels = []
+    for content in (b"a = 1\nb = 2\n", b"a = 1\r\nb = 2\r\n", b"a = 1\nb = 3\n"):
+        (tmp_path / "module.py").write_bytes(content)
+        provenance.code_digest.cache_clear()
+        labels.append(provenance.code_digest())
+    provenance.code_digest.cache_clear()
+    assert labels[0] == labels[1] != labels[2]

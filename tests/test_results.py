@@ -1,47 +1,144 @@
-"""Results on disk: what was written comes back; what was damaged, edited or is out of date is refused by name."""
+"""Results on disk: what was written comes back; what was damaged, edited or does not fit is refused by name.
+
+A run is the unit: more seeds are trained and added, and what is there already stays, byte for byte.
+"""
 
 import dataclasses
 import json
-import subprocess
-import sys
+import re
+import threading
 
 import pytest
 
-from equinorm import cell, experiments, provenance, results
-from equinorm.config import REPOSITORY
-from equinorm.experiments import check_parameters
-from equinorm.results import CellFiles, ResultError
+from equinorm import cell, experiments, results, revisions
+from equinorm.experiments import Parameters, check_parameters
+from equinorm.results import CellFiles, Found, ResultError
 
-TINY = {"variant": "enorm", "p": 0, "seeds": [3, 5], "epochs": 2, "learning_rate": 0.01, "dataset": "digits"}
+pytestmark = pytest.mark.portable
+
+TINY = {"variant": "enorm", "p": 0, "seeds": [3, 5], "epochs": 2, "learning_rate": 0.02, "dataset": "digits"}
 
 
 @pytest.fixture
 def written(tmp_path):
-    result = cell.run(**TINY, outputs=str(tmp_path), device="cpu")
+    result = cell.run(**TINY, outputs=tmp_path, device="cpu")
     return CellFiles(tmp_path / "runs", "enorm", 0), result
+
+
+def find(files, restarts=0, **changed):
+    return results.find(files, check_parameters(TINY | changed), restarts)
 
 
 def test_what_is_read_is_what_was_written(written):
     files, result = written
-    again = results.read_for(files, check_parameters(TINY))
-    assert again.frame.equals(result.frame)
-    assert again.final()["epoch"].tolist() == [2, 2]
+    found = find(files)
+    assert (found.missing, found.problem) == ((), "")
+    assert found.result.frame.equals(result.frame)
+    assert found.result.final()["epoch"].tolist() == [2, 2]
 
 
-def test_json_says_where_the_result_is_from(written):
+def test_json_says_run_by_run_where_the_result_is_from(written):
     metadata = json.loads(written[0].json.read_text())
-    assert metadata["parameters"]["seeds"] == [3, 5]
-    assert metadata["parameters"]["precision"] == "float32"
+    assert metadata["parameters"] == {
+        "epochs": 2,
+        "learning_rate": 0.02,
+        "dataset": "digits",
+    }  # what is not the default
     assert metadata["data"]["name"] == "digits"
     assert len(metadata["data"]["fingerprint"]) == 64
-    assert {"torch", "python"} <= set(metadata["versions"])
-    assert metadata["device"]["type"] == "cpu"
-    assert metadata["wall_time_seconds"] > 0
-    assert metadata["git_commit"]
+    assert [run["seed"] for run in metadata["runs"]] == [3, 5]
+    for run in metadata["runs"]:
+        assert {"torch", "python"} <= set(run["versions"])
+        assert run["device"]["type"] == "cpu"
+        assert len(run["epoch_seconds"]) == 2 and min(run["epoch_seconds"]) > 0
+        assert run["git_commit"] and run["code_digest"] and run["finished"]
 
 
 def test_nothing_but_results_is_left(written):
     assert {path.name for path in written[0].csv.parent.iterdir()} == {"p00.csv", "p00.json"}
+
+
+# --- a run is the unit
+
+
+def test_more_seeds_are_added_and_what_is_there_stays(written, tmp_path):
+    files, first = written
+    before = files.csv.read_bytes()
+    more = {"seeds": [5, 4, 3]}
+    assert find(files, **more).missing == (4,)
+    result = cell.run(**TINY | more, outputs=tmp_path, device="cpu")
+    assert files.csv.read_bytes().startswith(before)
+    assert set(result.frame["seed"]) == {3, 4, 5}
+    runs = json.loads(files.json.read_text())["runs"]
+    assert [run["seed"] for run in runs] == [3, 5, 4]
+    assert runs[:2] == first.runs
+    alone = cell.run(**TINY | {"seeds": [4]}, outputs=tmp_path / "alone", device="cpu")
+    added = result.frame[result.frame["seed"] == 4].reset_index(drop=True)
+    assert added.equals(alone.frame)  # a run does not depend on the others
+
+
+def test_of_more_runs_than_asked_for_those_asked_for_are_given(written):
+    found = find(written[0], seeds=[5])
+    assert found.result.frame["seed"].unique().tolist() == [5]
+    assert found.result.seconds == pytest.approx(sum(written[1].runs[1]["epoch_seconds"]))
+
+
+def test_what_is_there_already_is_not_trained_again_unless_told(written, tmp_path, monkeypatch, capsys):
+    before = written[0].json.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "train", lambda *args, **kwargs: pytest.fail("trained again"))
+        assert cell.run(**TINY, outputs=tmp_path, device="cpu").frame.equals(written[1].frame)
+    assert written[0].json.read_bytes() == before
+    assert "all runs are there already" in capsys.readouterr().out
+    cell.run(**TINY, outputs=tmp_path, device="cpu", remake=True)
+    assert written[0].json.read_bytes() != before
+    assert [path.read_bytes() for path in tmp_path.glob("set_aside/*/enorm/p00.json")] == [before]
+
+
+def test_two_that_add_to_one_cell_at_the_same_time_lose_nothing(tmp_path):
+    parameters = [check_parameters(TINY | {"seeds": [seed]}) for seed in range(8)]
+    files = CellFiles(tmp_path / "runs", "enorm", 0)
+    row = dict.fromkeys(results.COLUMNS) | {"variant": "enorm", "p": 0, "epoch": 1, "learning_rate": 0.02}
+    data = {"fingerprint": "f", "description": "none"}
+
+    def add(own: Parameters) -> None:
+        history = results.History([row | {"seed": own.seeds[0], "diverged": True}], [0.5])
+        results.add(files, own, history, {}, data)
+
+    threads = [threading.Thread(target=add, args=(own,)) for own in parameters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(find(files, seeds=list(range(8))).result.frame["seed"]) == set(range(8))
+
+
+@pytest.mark.parametrize("again", [{"seeds": [3]}, {"seeds": [3, 5, 6]}, {"seeds": [6, 5, 3]}])
+def test_rows_whose_json_was_not_written_do_not_count_and_are_replaced(written, tmp_path, again):
+    """As after a kill between the CSV and the JSON."""
+    files, _ = written
+    good = files.csv.read_bytes()
+    files.csv.write_bytes(good + b"enorm,0,6,1,2,0.02,1.0,1.0,0.5,9.0,False\nenorm,0,6,2,")
+    assert set(cell.run(**TINY | again, outputs=tmp_path, device="cpu").frame["seed"]) == set(again["seeds"])
+    assert files.csv.read_bytes().startswith(good)
+
+
+def test_a_new_cell_cut_off_before_its_json_was_written_is_trained(tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    files = CellFiles(tmp_path / "runs", "enorm", 0)
+    with monkeypatch.context() as patch:
+        written_before = results._write_json
+        patch.setattr(results, "_write_json", lambda *args: killed() if args[3] else written_before(*args))
+        with pytest.raises(KeyboardInterrupt):
+            cell.run(**TINY, outputs=tmp_path, device="cpu")
+    assert files.csv.exists() and files.json.exists()
+    assert find(files) == Found(None, (3, 5))
+    assert len(cell.run(**TINY, outputs=tmp_path, device="cpu").runs) == 2
+
+
+# --- damage
 
 
 def truncate(path):
@@ -54,31 +151,45 @@ def edit(path):
 
 @pytest.mark.parametrize("damage", [truncate, edit, lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_damaged_result_is_refused_by_name(written, damage, kind):
+def test_damaged_result_is_named_not_used_and_kept(written, tmp_path, damage, kind):
     files, _ = written
     damage(getattr(files, kind))
-    with pytest.raises(
-        (ResultError, ValueError), match="out of date|sha256" if damage is edit else getattr(files, kind).name
-    ):
-        results.read_for(files, check_parameters(TINY))
+    left = {path: path.read_bytes() for path in files.csv.parent.iterdir()}
+    found = find(files)
+    assert found.result is None and found.missing == ()
+    assert found.problem.startswith(str(getattr(files, kind)))
+    with pytest.raises(ResultError, match="remake = True"):
+        cell.run(**TINY, outputs=tmp_path, device="cpu")
+    assert {path: path.read_bytes() for path in files.csv.parent.iterdir()} == left
+    assert len(cell.run(**TINY, outputs=tmp_path, device="cpu", remake=True).runs) == 2
+    assert {path.read_bytes() for path in tmp_path.glob("set_aside/*/enorm/*")} == set(left.values())
+
+
+def changed(files, **values):
+    files.json.write_text(json.dumps(results.sealed(json.loads(files.json.read_text()) | values)))
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("values", "said"),
     [
-        ("protocol_version", 0, "protocol version"),
-        ("code_digest", "0" * 16, "other code"),
-        ("csv_sha256", "0", "sha256"),
+        ({"format": 1}, "of format 1, this version of the suite reads format 2"),
+        ({"revisions": {"enorm": 2}}, r"another revision of the code: enorm = 2 \(asked for: 1\)"),
+        ({"csv_sha256": "0"}, "sha256"),
+        ({"variant": "baseline"}, r"made with variant = baseline \(asked for: enorm\)"),
+        (
+            {"parameters": {"epochs": 2, "dataset": "digits", "learning_rate": 0.02, "c": 1.1}},
+            r"c = 1.1 \(asked for: 1.2\)",
+        ),
+        ({"parameters": {"of": "tomorrow"}}, "unknown parameter 'of'"),
     ],
 )
-def test_result_of_other_code_or_version_is_refused(written, key, value, said):
+def test_result_of_other_code_or_parameters_is_refused_and_says_why(written, values, said):
     files, _ = written
-    files.json.write_text(json.dumps(results.sealed(json.loads(files.json.read_text()) | {key: value})))
-    with pytest.raises(ResultError, match=said):
-        results.read_for(files, check_parameters(TINY))
+    changed(files, **values)
+    assert re.search(said, find(files).problem)
 
 
-@pytest.mark.parametrize("key", ["epoch_seconds", "diverged", "device", "data", "versions", "wall_time_seconds"])
+@pytest.mark.parametrize("key", ["runs", "revisions", "data", "csv_bytes", "parameters"])
 def test_json_edited_by_hand_is_refused(written, key):
     files, _ = written
     metadata = json.loads(files.json.read_text())
@@ -92,19 +203,74 @@ def test_json_edited_by_hand_is_refused(written, key):
 def test_json_without_what_the_tables_need_is_refused(written):
     files, _ = written
     metadata = json.loads(files.json.read_text())
-    del metadata["protocol"]
+    del metadata["revisions"]
     files.json.write_text(json.dumps(results.sealed(metadata)))
-    with pytest.raises(ResultError, match="lacks protocol"):
-        results.read_for(files, check_parameters(TINY))
+    assert "lacks revisions" in find(files).problem
 
 
-def test_result_of_other_parameters_is_out_of_date(written):
-    with pytest.raises(ResultError, match="other parameters"):
-        results.read_for(written[0], check_parameters(TINY | {"epochs": 3}))
+# --- what fits
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"epochs": 3}, "epochs = 2 (asked for: 3)"),
+        ({"learning_rate": 0.03}, "learning_rate = 0.02 (asked for: 0.03)"),
+        ({"learning_rate": None}, "learning_rate = 0.02 (asked for: the default)"),
+        ({"variation": {"norms": "simultaneous"}}, "variation = the default (asked for: {'norms': 'simultaneous'})"),
+    ],
+)
+def test_runs_of_other_parameters_are_named_and_nothing_of_them_is_replaced(written, tmp_path, asked, said):
+    files, _ = written
+    before = files.csv.read_bytes(), files.json.read_bytes()
+    assert find(files, **asked).problem == f"{files.json}: made with {said}"
+    with pytest.raises(ResultError, match="give another folder for outputs, or remake = True"):
+        cell.run(**TINY | asked, outputs=tmp_path, device="cpu")
+    assert (files.csv.read_bytes(), files.json.read_bytes()) == before
+
+
+def test_runs_of_other_data_are_not_added_to(written, tmp_path, small_digits, monkeypatch):
+    before = written[0].csv.read_bytes()
+    other = dataclasses.replace(small_digits, fingerprint="another")
+    monkeypatch.setattr(cell.data, "load", lambda name: other)
+    with pytest.raises(ResultError, match="made with other data"):
+        cell.run(**TINY | {"seeds": [3, 4]}, outputs=tmp_path, device="cpu")
+    assert written[0].csv.read_bytes() == before
+
+
+def test_a_rate_that_is_the_data_sets_own_is_the_same_said_or_not(tmp_path):
+    said = cell.run(**TINY | {"learning_rate": experiments.LEARNING_RATES["digits"]}, outputs=tmp_path, device="cpu")
+    assert "learning_rate" not in said.metadata["parameters"]
+    assert find(CellFiles(tmp_path / "runs", "enorm", 0), learning_rate=None).missing == ()
+
+
+def test_what_is_new_in_the_registry_leaves_results_valid(written, monkeypatch):
+    """A new variant, a new parameter, and a new part with a revision."""
+    variants, enorm = experiments.VARIANTS, experiments.VARIANTS["enorm"]
+    monkeypatch.setitem(variants, "mine", dataclasses.replace(enorm, name="mine", title="Mine"))
+    monkeypatch.setitem(revisions.REVISIONS, "mine", 7)
+
+    class Longer(Parameters):
+        momentum: float = 0.0
+
+    found = results.find(written[0], Longer.model_validate(TINY))
+    assert (found.missing, found.problem) == ((), "")
+    other = results.find(written[0], Longer.model_validate(TINY | {"momentum": 0.9}))
+    assert "momentum" in other.problem
+
+
+def test_result_of_another_schedule_or_revision_does_not_fit(written, monkeypatch):
+    files, _ = written
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments.Parameters, "epoch_learning_rate", lambda self, epoch: self.initial_learning_rate)
+        assert find(files).problem == f"{files.csv}: made with other learning rates"
+    monkeypatch.setitem(revisions.REVISIONS, "enorm", 2)
+    assert "another revision of the code: enorm = 1 (asked for: 2)" in find(files).problem
+    assert not find(CellFiles(files.runs, "baseline", 0), variant="baseline").problem
 
 
 def test_same_seeds_give_the_same_file_twice_on_this_machine(written, tmp_path):
-    cell.run(**TINY, outputs=str(tmp_path / "again"), device="cpu")
+    cell.run(**TINY, outputs=tmp_path / "again", device="cpu")
     assert (tmp_path / "again" / "runs" / "enorm" / "p00.csv").read_bytes() == written[0].csv.read_bytes()
 
 
@@ -112,51 +278,44 @@ def test_unwritable_outputs_are_named_and_earlier_results_kept(written, tmp_path
     before = written[0].csv.read_bytes()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        cell.run(**TINY, outputs=str(tmp_path / "file"), device="cpu")
+        cell.run(**TINY, outputs=tmp_path / "file", device="cpu")
     assert written[0].csv.read_bytes() == before
 
 
-def test_code_digest_ignores_comments_and_docstrings_but_not_code(tmp_path):
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from equinorm import provenance; print(provenance.code_digest())"
-    )
-
-    def digest(change):
-        import shutil
-
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        shutil.copytree(REPOSITORY / "lib", folder)
-        path = folder / "equinorm" / "enorm.py"
-        path.write_text(change(path.read_text()))
-        command = [sys.executable, "-c", script, str(folder)]
-        return subprocess.run(command, capture_output=True, text=True, check=True, env={}).stdout
-
-    same = digest(lambda text: text)
-    assert digest(lambda text: "# a comment\n" + text.replace("One cycle goes", "A cycle goes")) == same
-    assert digest(lambda text: text.replace("c: float = 1.2", "c: float = 1.1")) != same
+# --- trainings that were cut off
 
 
-def test_result_of_another_schedule_or_variant_is_out_of_date(written, monkeypatch):
-    files, _ = written
-    parameters = check_parameters(TINY)
-    with monkeypatch.context() as patch:
-        patch.setattr(experiments.Parameters, "epoch_learning_rate", lambda self, epoch: self.initial_learning_rate)
-        with pytest.raises(ResultError, match="another learning-rate schedule"):
-            results.read_for(files, parameters)
-    with_biases = dataclasses.replace(experiments.VARIANTS["enorm"], biases=True)
-    monkeypatch.setitem(experiments.VARIANTS, "enorm", with_biases)
-    with pytest.raises(ResultError, match="another protocol"):
-        results.read_for(files, parameters)
+class Stop(Exception):
+    pass
 
 
-def test_results_of_equivalent_code_stand_but_for_the_variants_it_names(monkeypatch, tmp_path):
-    (tmp_path / "equivalent_code.json").write_text(
-        '{"equivalent": {"today": {"earlier": {"why": "a test", "but_for": ["batch_norm"]}}, "other": {"third": {}}}}'
-    )
-    monkeypatch.setattr(provenance, "_LIBRARY", tmp_path)
-    monkeypatch.setattr(provenance, "code_digest", lambda: "today")
-    assert provenance.equivalent_code_digests("enorm") == {"today", "earlier"}
-    assert provenance.equivalent_code_digests("batch_norm") == {"today"}
+def cut_off(monkeypatch, tmp_path, **given):
+    """Begin a training, and end it after its first epoch."""
+
+    def describe(history):
+        if history.epoch_seconds:
+            raise Stop
+        return ""
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(cell, "_describe", describe)
+        cell.run(**TINY | given, outputs=tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("then", [[3, 5], [3, 5, 7], [7], [3]])
+def test_a_training_that_was_cut_off_goes_on_whatever_seeds_are_asked_for_next(tmp_path, monkeypatch, then):
+    cut_off(monkeypatch, tmp_path)
+    files = CellFiles(tmp_path / "runs", "enorm", 0)
+    (checkpoint,) = files.checkpoints()
+    cell.run(**TINY | {"seeds": then}, outputs=tmp_path, device="cpu")
+    goes_on = {3, 5} <= set(then)
+    assert checkpoint.exists() != goes_on  # another training's state is left alone
+    undisturbed = cell.run(**TINY | {"seeds": then}, outputs=tmp_path / "undisturbed", device="cpu").frame
+    kept = find(files, seeds=then).result.frame
+    by = ["seed", "epoch"]
+    assert kept.sort_values(by, ignore_index=True).equals(undisturbed.sort_values(by, ignore_index=True))
+    if goes_on:  # in the one epoch that was left
+        assert [run["seed"] for run in results.read(files).runs][:2] == [3, 5]
 
 
 NAN = {
@@ -171,14 +330,16 @@ NAN = {
 
 
 def test_where_every_run_diverges_one_more_seed_is_tried_and_all_are_kept(tmp_path):
-    result = cell.run(**NAN, outputs=str(tmp_path), device="cpu")
+    result = cell.run(**NAN, outputs=tmp_path, device="cpu")
     assert result.final()[["seed", "diverged"]].values.tolist() == [[0, True], [1, True], [2, True]]
-    assert [run["seed"] for run in result.metadata["diverged"]] == [0, 1, 2]
     files = CellFiles(tmp_path / "runs", "enorm_bias", 19)
-    assert results.read_for(files, check_parameters(NAN)).frame["seed"].tolist() == [0, 1, 2]
+    asked = check_parameters(NAN)
+    assert results.find(files, asked, 1).result.frame["seed"].tolist() == [0, 1, 2]
+    assert results.find(files, asked, 0).result.frame["seed"].tolist() == [0, 1]
+    assert results.find(files, asked, 2).missing == (3,)
+    assert results.find(files, asked.model_copy(update={"seeds": (0, 1, 2, 3)})).missing == (3,)
     assert not files.checkpoints()
-    assert cell.run(**NAN, restarts=0, outputs=str(tmp_path), device="cpu").frame["seed"].tolist() == [0, 1]
 
 
 def test_no_restart_where_a_run_trains(tmp_path):
-    assert cell.run(**TINY, outputs=str(tmp_path), device="cpu").frame["seed"].unique().tolist() == [3, 5]
+    assert cell.run(**TINY, outputs=tmp_path, device="cpu").frame["seed"].unique().tolist() == [3, 5]

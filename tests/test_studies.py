@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from equinorm import cell, studies
+from equinorm import cell, results, revisions, studies
 from equinorm.config import REPOSITORY
+from equinorm.results import CellFiles, ResultError
 
 TINY = {"variant": "enorm", "p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -41,8 +42,13 @@ def test_conditions_are_trained_once_and_changed_ones_again(tmp_path):
     written = kept.stat().st_mtime_ns
     pd.testing.assert_frame_equal(studies.train(cells, tmp_path, "cpu"), rows)
     assert kept.stat().st_mtime_ns == written
-    again = studies.train([("plain", TINY | {"c": 1.1}), cells[1]], tmp_path, "cpu")
+    changed = [("plain", TINY | {"c": 1.1}), cells[1]]
+    with pytest.raises(ResultError, match=r"c = 1.2 \(asked for: 1.1\)"):
+        studies.train(changed, tmp_path, "cpu")
+    assert kept.stat().st_mtime_ns == written
+    again = studies.train(changed, tmp_path, "cpu", remake=True)
     assert again["c"].tolist() == [1.1, 1.1, 1.0, 1.0]
+    assert not list(tmp_path.glob("c1/set_aside"))
     assert list(tmp_path.glob("plain/set_aside/*/enorm/p00.csv"))
 
 
@@ -53,6 +59,8 @@ def test_runs_of_the_grid_are_not_trained_again(tmp_path):
     assert [path.parts[-4] for path in (tmp_path / "study").glob("*/runs/enorm/p00.csv")] == ["c1"]
     more = studies.train([("plain", TINY | {"seeds": [2, 3]})], tmp_path / "study", "cpu", tmp_path / "grid")
     assert more["seed"].tolist() == [2, 3]
+    own = results.read(CellFiles(tmp_path / "study" / "plain" / "runs", "enorm", 0))
+    assert own.frame["seed"].tolist() == [3]
 
 
 def test_the_further_seed_of_a_cell_of_the_grid_that_diverged_comes_with_it(tmp_path):
@@ -108,8 +116,9 @@ def test_verdict_follows_from_the_interval(accuracies, verdict):
     assert table["verdict"].tolist() == [verdict]
 
 
-def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
+def test_an_answer_is_current_until_the_runs_it_read_or_what_computes_them_change(tmp_path, monkeypatch):
     outputs = tmp_path / "convergence"
+    studies.train([("plain", TINY)], outputs, "cpu", tmp_path / "grid")
     assert not studies.is_current(outputs)
     figure, _ = plt.subplots()
     studies.write(outputs, "An answer.", {"drawn": (figure, "A caption.")}, {"made": pd.DataFrame({"a": [1]})})
@@ -117,7 +126,13 @@ def test_an_answer_is_current_until_the_library_changes(tmp_path, monkeypatch):
     assert (outputs / "figures" / "drawn.svg").exists()
     assert pd.read_csv(outputs / "tables" / "made.csv")["a"].tolist() == [1]
     assert studies.is_current(outputs)
-    monkeypatch.setattr(studies.provenance, "code_digest", lambda: "another")
+    assert json.loads((outputs / "contents.json").read_text())["runs"] == {"plain/runs/enorm/p00.json": [0, 1]}
+    with monkeypatch.context() as patch:
+        patch.setitem(revisions.REVISIONS, "enorm", 2)
+        assert not studies.is_current(outputs)
+    cell.run(**TINY | {"seeds": [2]}, outputs=outputs / "plain", device="cpu")
+    assert studies.is_current(outputs)  # other runs of the same cell make no difference
+    cell.run(**TINY, outputs=outputs / "plain", device="cpu", remake=True)
     assert not studies.is_current(outputs)
 
 

@@ -33,7 +33,7 @@ def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(watch
     write_progress(files(tmp_path, cut_off).progress, 1)
     os.utime(files(tmp_path, cut_off).progress, (0, 0))  # of an earlier start
     watcher = watch.Watcher(profile, tmp_path, needed, (1500, 297))
-    files(tmp_path, done).json.touch()
+    (files(tmp_path, done).csv.parent / f".p{done.p:02d}.done").touch()
     write_progress(files(tmp_path, done).progress, 3)  # the moment before it is removed
     write_progress(files(tmp_path, running).progress, 2)
     files(tmp_path, damaged).progress.write_text("{")

@@ -7,31 +7,41 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batch import Where, call, check_writable, command, fail, in_outputs, on_cluster, on_this_machine, shown
-from equinorm import data, results, tables
+from equinorm import data, report, results, tables
 from equinorm.config import REPOSITORY, Profile, load_profile
 from equinorm.experiments import Parameters
 from equinorm.results import CellFiles
 from watch import Watcher
+
+NOT_USED = (
+    "results that do not fit are kept and not used, and no report is made without them (but by --summary); "
+    "--remake puts them aside and makes them again; or give another --outputs"
+)
 
 
 def main(arguments: argparse.Namespace) -> int:
     try:
         profile = load_profile(arguments.profile)
         check_notebooks(profile.repeats)
-        where = on_cluster(arguments) if arguments.cluster_profile else on_this_machine(arguments)
+        where = on_cluster(arguments) if arguments.cluster else on_this_machine(arguments)
     except ValueError as error:
         return fail(str(error))
     outputs = Path(arguments.outputs or REPOSITORY / "outputs" / profile.name).resolve()
     if arguments.dry_run:
-        grid, needed, summary_needed = plan(arguments, profile, outputs)
-        for cell in needed:
-            print(f"  {cell.variant}, p = {cell.p}: {grid.problems[cell.variant, cell.p]}")
-        print("would make the summary" if summary_needed else "the summary is up to date")
+        grid = plan(profile, outputs)
+        for cell in profile.cells():
+            if reason := grid.reason((cell.variant, cell.p)):
+                print(f"  {cell.variant}, p = {cell.p}: {reason}")
+        if grid.problems and not arguments.remake:
+            print(NOT_USED)
+        needed = cells_to_train(arguments, grid)
+        print("would make the summary" if summary_needed(arguments, grid, outputs, needed) else "would make no summary")
         return 0
 
     def work(lock: int) -> int:
-        grid, needed, summary_needed = plan(arguments, profile, outputs)  # anew: another may just have made some
-        if not summary_needed:
+        grid = plan(profile, outputs)  # anew: another may just have made some
+        needed = cells_to_train(arguments, grid)
+        if not needed and not grid.problems and not summary_needed(arguments, grid, outputs, needed):
             print(f"nothing to do; the report is {shown(outputs / 'report.md')}")
             return 0
         check_writable(outputs, {outputs / "runs" / cell.variant for cell in needed})
@@ -46,21 +56,42 @@ def check_notebooks(variants: Iterable[str], folder: Path = REPOSITORY / "notebo
         notebook = folder / f"{variant}.ipynb"
         if not notebook.is_file():
             raise ValueError(f"{shown(notebook)} is missing; the variant {variant} needs a notebook of that name")
-        trained = re.findall(r'\bvariant=\\"(\w+)\\"', notebook.read_text())
+        trained = re.findall(r'\bvariant=\\"(\w+)\\"', notebook.read_text(encoding="utf-8"))
         if trained and variant not in trained:
             raise ValueError(
                 f"{shown(notebook)}: trains {trained[0]}; the variant in its training cell must be {variant}"
             )
 
 
-def plan(arguments: argparse.Namespace, profile: Profile, outputs: Path) -> tuple[tables.Grid, list[Parameters], bool]:
-    """What there is, said in a line; the cells to train, and whether the summary has to be made."""
+def plan(profile: Profile, outputs: Path) -> tables.Grid:
+    """What there is, said in a line."""
     grid = tables.collect(profile, outputs)
-    needed = [cell for cell in profile.cells() if (cell.variant, cell.p) in grid.problems and not arguments.summary]
-    cells, missing = len(profile.cells()), len(grid.problems)
-    done = f"{cells - missing} of {cells} cells are done in {shown(outputs)}, {missing} missing"
-    print(f"{profile.name}: {profile.title}. {done}.")
-    return grid, needed, bool(needed) or not tables.summary_is_current(grid, outputs)
+    done, missing = grid.runs_done, grid.runs_missing
+    said = f"{done} of {done + missing} runs are done in {shown(outputs)}, {missing} missing"
+    print(f"{profile.name}: {profile.title}. {said}.")
+    return grid
+
+
+def cells_to_train(arguments: argparse.Namespace, grid: tables.Grid) -> list[Parameters]:
+    """The cells that have runs to train, each with the seeds of these; with --remake those that cannot be used too."""
+    if arguments.summary:
+        return []
+    todo = dict(grid.missing)
+    if arguments.remake:
+        todo |= {(cell.variant, cell.p): cell.seeds for cell in grid.profile.cells()
+                 if (cell.variant, cell.p) in grid.problems}  # fmt: skip
+    return [
+        cell.model_copy(update={"seeds": todo[cell.variant, cell.p]})
+        for cell in grid.profile.cells()
+        if (cell.variant, cell.p) in todo
+    ]
+
+
+def summary_needed(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list[Parameters]) -> bool:
+    """Whether tables, figures and report are to be made. Never of part of what was there, unless that is asked for."""
+    if arguments.summary or needed:
+        return True
+    return not grid.problems and not report.summary_is_current(grid, outputs)
 
 
 def run(
@@ -74,31 +105,52 @@ def run(
     """Train what is needed, then make the summary of what there is; the exit status."""
     profile = grid.profile
     images = count_images(profile.dataset) if needed else None  # finds missing and damaged data before anything starts
-    for cell in needed:  # what cannot be used makes room, and is kept; Snakemake makes what is not there
-        for old in results.set_aside(CellFiles(outputs / "runs", cell.variant, cell.p)):
-            print(f"kept as {shown(old)}: {grid.problems[cell.variant, cell.p]}")
+    if arguments.remake and not arguments.summary:
+        for key, problem in grid.problems.items():
+            for old in results.set_aside(CellFiles(outputs / "runs", *key)):
+                print(f"kept as {shown(old)}: {problem}")
     start = command("Snakefile", arguments, outputs, where, profile=profile.name)
     failed = 0
     if needed:
-        targets = [f"runs/{cell.variant}/p{cell.p:02d}.csv" for cell in needed]
-        (outputs / ".needed").write_text("\n".join(targets))  # a command line is too short for a large grid
+        targets = [f"runs/{cell.variant}/.p{cell.p:02d}.done" for cell in needed]
+        for target in targets:
+            (outputs / target).unlink(missing_ok=True)
+        (outputs / ".needed").write_text(
+            "\n".join(targets), encoding="utf-8"
+        )  # a command line is too short for a large grid
         with Watcher(profile, outputs, needed, images) as watcher:
             failed = call([*start, "--", "needed"], where, lock, watcher)
-    (outputs / ".summary").unlink(missing_ok=True)
-    failed = call([*start, "--", ".summary"], where, lock) or failed
-    grid = tables.collect(profile, outputs)
+        for target in targets:
+            (outputs / target).unlink(missing_ok=True)
+        grid = tables.collect(profile, outputs)
+    if arguments.summary and not grid.results:
+        return fail(f"{shown(outputs)}: no run there can be used, so nothing is made of it; what is there stays")
+    if summary_needed(arguments, grid, outputs, []):
+        (outputs / ".summary").unlink(missing_ok=True)
+        failed = call([*start, "--", ".summary"], where, lock) or failed
     if arguments.summary and not failed:
         print(f"the report is {shown(outputs / 'report.md')}")
         return 0
+    return say_how_it_ended(grid, outputs, where, failed)
+
+
+def say_how_it_ended(grid: tables.Grid, outputs: Path, where: Where, failed: int) -> int:
+    """Name what is missing; the exit status."""
+    for variant, p in grid.missing:
+        print(f"missing: {variant}, p = {p}: {grid.reason((variant, p))}", file=sys.stderr)
     for problem in grid.problems.values():
-        print(f"missing: {problem}", file=sys.stderr)
-    if failed and not grid.problems:
-        return fail(f"all results are there, but a notebook failed; see {shown(outputs / 'notebooks')}")
-    if failed or grid.problems:
-        return fail(f"{len(grid.problems)} of {len(profile.cells())} cells are missing; see the notebooks in "
+        print(f"not used: {problem}", file=sys.stderr)
+    if grid.problems:
+        print(NOT_USED, file=sys.stderr)
+    if grid.missing:
+        return fail(f"{len(grid.missing)} of {len(grid.profile.cells())} cells are not done; see the notebooks in "
                     f"{shown(outputs / 'notebooks')}{where.logs}. "
                     "What is done is kept; the same command goes on")  # fmt: skip
-    print(f"done; the report is {shown(outputs / 'report.md')}")
+    if failed:
+        return fail(f"all results are there, but a notebook failed; see {shown(outputs / 'notebooks')}")
+    if grid.problems:
+        return 1
+    print(f"done; the report is {shown(outputs / 'report.md')}, to share it {shown(outputs / 'report.html')}")
     return 0
 
 

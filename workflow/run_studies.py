@@ -10,7 +10,7 @@ from equinorm.config import REPOSITORY
 
 def main(arguments: argparse.Namespace) -> int:
     try:
-        where = on_cluster(arguments) if arguments.cluster_profile else on_this_machine(arguments)
+        where = on_cluster(arguments) if arguments.cluster else on_this_machine(arguments)
     except ValueError as error:
         return fail(str(error))
     outputs = Path(arguments.outputs or REPOSITORY / "outputs" / "studies").resolve()
@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
         data.load("cifar10")  # finds missing and damaged data before anything starts
         for name in needed:
             (outputs / name / ".executed").unlink(missing_ok=True)
-        start = command("studies.smk", arguments, outputs, where)
+        start = command("studies.smk", arguments, outputs, where, remake=str(arguments.remake).lower())
         failed = call([*start, "--", *(f"{name}/.executed" for name in needed)], where, lock)
         left = [name for name in needed if not studies.is_current(outputs / name)]
         if failed or left:

@@ -21,5 +21,5 @@ rule study:
     threads: config["threads"]
     shell:
         "exec {python:q} {run_notebook:q} notebooks/studies/{wildcards.study}.ipynb"
-        " --save-as {log.notebook:q} --outputs {outputs:q}/{wildcards.study}"
+        " --save-as {log.notebook:q} --parameters '{{\"remake\": {config[remake]}}}' --outputs {outputs:q}/{wildcards.study}"
         " --device {config[device]:q} --timeout {config[timeout]} --stop-with-parent"

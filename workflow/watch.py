@@ -70,11 +70,11 @@ class Watcher:
                 names = sorted(path.name for path in folder.iterdir())  # once for all its cells
             except OSError:
                 continue
-            with_result = {name.removesuffix(".json") for name in names} & cells.keys()
-            finished += len(with_result)
-            done += sum(self.work[cells[stem]] for stem in with_result)
+            ended = {name[1:].removesuffix(".done") for name in names if name.endswith(".done")} & cells.keys()
+            finished += len(ended)
+            done += sum(self.work[cells[stem]] for stem in ended)
             for stem in (name.removesuffix(".progress.json") for name in names if name.endswith(".progress.json")):
-                if stem in cells and stem not in with_result:
+                if stem in cells and stem not in ended:
                     cell, (progress, written) = cells[stem], _progress(folder / f"{stem}.progress.json")
                     done += self.work[cell] * progress["epoch"] / progress["epochs"]
                     if written >= self.since:
@@ -93,6 +93,6 @@ class Watcher:
 def _progress(path: Path) -> tuple[dict, float]:
     """What a progress file says and when it was written; no progress where it is just being removed."""
     try:
-        return json.loads(path.read_text()), path.stat().st_mtime
+        return json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
     except (OSError, ValueError):
         return {"epoch": 0, "epochs": 1, "description": ""}, 0.0

@@ -3,67 +3,62 @@
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from equinorm import data, provenance, results
+from equinorm import checkpoints, data, provenance, results
 from equinorm.data import Dataset
-from equinorm.experiments import VARIANTS, Parameters, check_parameters
+from equinorm.experiments import LEARNING_RATES, VARIANTS, Parameters, check_parameters
 from equinorm.files import atomically
-from equinorm.results import CellFiles, Result
+from equinorm.results import CellFiles, Found, Result, ResultError
 from equinorm.training import History, train
 
 
 def run(
-    *, outputs: str = "outputs/interactive", device: str = "auto", restarts: int = 1, **parameters: object
+    *,
+    outputs: str | Path = "outputs/interactive",
+    device: str = "auto",
+    restarts: int = results.RESTARTS,
+    remake: bool = False,
+    **parameters: object,
 ) -> Result:
-    """Train all runs of one (variant, p) and write their results under ``<outputs>/runs/<variant>/``.
+    """Train the runs of one (variant, p) that have no result yet under ``<outputs>/runs/<variant>/``, and add them.
 
     - parameters: the fields of `experiments.Parameters`, by name
     - device: "auto" (a CUDA GPU where there is one), "cpu", "cuda", "cuda:1", ...
     - restarts: where every run has diverged, how many further seeds to try, one after the other, until one does not
       (the 2019 report restarted such runs); their rows follow those of the others
+    - remake: put aside what is there, and train all runs anew
 
-    A training that was cut off goes on from its last whole epoch. Raises ValueError or DataError, in one sentence.
+    A training that was cut off goes on from its last whole epoch. Raises ValueError, DataError or ResultError, in one
+    sentence; the last where the files hold results that do not fit these parameters.
     """
     checked = check_parameters(parameters)
     torch_device = provenance.resolve_device(device)
-    dataset = data.load(checked.dataset)
     files = CellFiles(Path(outputs) / "runs", checked.variant, checked.p)
-    history = _train(checked, dataset, torch_device, files, files.checkpoint)
-    for seed in range(max(checked.seeds) + 1, max(checked.seeds) + 1 + restarts):
-        if not _all_diverged(history):
-            break
-        again = checked.model_copy(update={"seeds": (seed,)})
-        more = _train(again, dataset, torch_device, files, files.checkpoint_of_restart(seed))
-        history = History(history.rows + more.rows, history.epoch_seconds + more.epoch_seconds)
-    result = results.write(
-        files,
-        checked,
-        history,
-        {
-            "device": provenance.describe_device(torch_device),
-            "data": {
-                "name": dataset.name,
-                "description": dataset.description,
-                "fingerprint": dataset.fingerprint,
-                "canonical": dataset.canonical,
-            },
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        },
-    )
-    for checkpoint in files.checkpoints():
-        checkpoint.unlink()
-    files.progress.unlink(missing_ok=True)
-    return result
+    if remake:
+        for path in results.set_aside(files):
+            print(f"kept as {path}")
+    found = results.find(files, checked, restarts)
+    if not found.missing and found.result is not None:
+        print(f"{files.csv}: all runs are there already; nothing is trained (remake = True trains them again)")
+    if found.missing:
+        dataset = data.load(checked.dataset)
+        print(_settings(checked))
+    while found.missing:
+        _train(checked.model_copy(update={"seeds": _next_seeds(files, found)}), dataset, torch_device, files)
+        found = results.find(files, checked, restarts)
+    if found.problem:
+        raise ResultError(f"{found.problem}; give another folder for outputs, or remake = True to train these anew")
+    return found.result
 
 
-def _train(
-    parameters: Parameters, dataset: Dataset, device: torch.device, files: CellFiles, checkpoint: Path
-) -> History:
-    """`training.train` with a progress bar, and the cell's progress file for whoever watches the grid."""
+def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files: CellFiles) -> None:
+    """Train these runs together and add them to the files, with a progress bar and a progress file on the way."""
+    checkpoint = files.checkpoint(parameters.seeds)
     seeds = f"seed {parameters.seeds[0]}" if len(parameters.seeds) == 1 else f"{len(parameters.seeds)} seeds"
     title = f"{VARIANTS[parameters.variant].title}, p = {parameters.p}, {seeds}"
     with tqdm(total=parameters.epochs, unit="epoch", desc=title, mininterval=1, file=sys.stdout) as bar:
@@ -77,11 +72,35 @@ def _train(
         history, _ = train(parameters, dataset, device, checkpoint=checkpoint, on_epoch=report)
         if len(history.epoch_seconds) < parameters.epochs:
             bar.set_postfix_str(f"every run has diverged by epoch {len(history.epoch_seconds)}")
-    return history
+    made_with = {
+        "device": provenance.describe_device(device),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "code_digest": provenance.code_digest(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    results.add(files, parameters, history, made_with, _about(dataset))
+    checkpoint.unlink(missing_ok=True)
+    with suppress(OSError):
+        files.progress.unlink(missing_ok=True)
 
 
-def _all_diverged(history: History) -> bool:
-    return {row["seed"] for row in history.rows if row["diverged"]} == {row["seed"] for row in history.rows}
+def _settings(parameters: Parameters) -> str:
+    """What a reader should know of a training before it starts, in one line."""
+    of = "as given"
+    if parameters.learning_rate is None:
+        of = "the rate for this data set" if parameters.dataset in LEARNING_RATES else "Table 1 of the 2019 report"
+    return f"{parameters.dataset}, initial learning rate {parameters.initial_learning_rate:g} ({of})"
+
+
+def _next_seeds(files: CellFiles, found: Found) -> tuple[int, ...]:
+    """Those of a training that was cut off, where they are still asked for; else all that are missing."""
+    started = (checkpoints.asked(path) for path in files.checkpoints())
+    return next((seeds for seeds in started if seeds and set(seeds) <= set(found.missing)), found.missing)
+
+
+def _about(dataset: Dataset) -> dict[str, object]:
+    return {name: getattr(dataset, name) for name in ("name", "description", "fingerprint", "canonical")}
 
 
 def _describe(history: History) -> str:
@@ -95,8 +114,8 @@ def _describe(history: History) -> str:
 
 
 def _write_progress(path: Path, parameters: Parameters, history: History) -> None:
-    """Tell whoever watches the grid (`workflow/run_all.py`) how far this cell is."""
-    with atomically(path) as temporary:
+    """Tell whoever watches the grid (`workflow/run_all.py`) how far this cell is; it is only for show."""
+    with suppress(OSError), atomically(path) as temporary:
         temporary.write_text(
             json.dumps(
                 {
@@ -104,5 +123,6 @@ def _write_progress(path: Path, parameters: Parameters, history: History) -> Non
                     "epochs": parameters.epochs,
                     "description": _describe(history),
                 }
-            )
+            ),
+            encoding="utf-8",
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from equinorm import provenance
+from equinorm import up_to_date
 from equinorm.data import Dataset
 from equinorm.experiments import Parameters
 from equinorm.files import atomically
@@ -16,9 +16,9 @@ def identity(parameters: Parameters, dataset: Dataset) -> dict[str, str]:
     """What a checkpoint must share with a training that goes on from it."""
     return {
         "parameters": parameters.model_dump_json(),
-        "protocol": json.dumps([parameters.protocol(), parameters.schedule()]),
+        "schedule": json.dumps(parameters.schedule()),
         "data": dataset.fingerprint,
-        "code": provenance.code_digest(),
+        "code": up_to_date.training_code(),
     }
 
 
@@ -28,6 +28,14 @@ def save(path: Path, identity: dict[str, str], state: dict) -> None:
     torch.save({"identity": identity, **state}, content)
     with atomically(path) as temporary:
         temporary.write_bytes(content.getbuffer())
+
+
+def asked(path: Path) -> tuple[int, ...]:
+    """The seeds that the training whose checkpoint is at `path` was asked for; none where it cannot be read."""
+    try:
+        return tuple(torch.load(path, map_location="cpu", weights_only=True)["asked"])
+    except Exception:  # as in `load`, which says so
+        return ()
 
 
 def load(path: Path, identity: dict[str, str]) -> dict | None:

@@ -64,10 +64,10 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
     """The profile `name`, all its cells checked. Raises ValueError, in one sentence for each fault."""
     folder = folder or REPOSITORY / "config"
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not path.is_file() or path.parent != folder:  # "../config/demo" would put its results elsewhere
         raise ValueError(unknown("profile", name, [*sorted(known.stem for known in folder.glob("*.yaml")), "studies"]))
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):

@@ -3,8 +3,9 @@
 Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et al. (2019), section 4.1.
 """
 
-import dataclasses
+import contextlib
 import difflib
+import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -64,6 +65,10 @@ VARIANTS = {
 """To add a variant, see the README: an entry here, what it does, its notebook, its name in a config/*.yaml."""
 
 
+LEARNING_RATES = {"digits": 0.01}
+"""Initial learning rates for data that Table 1 is not for: at its rates the baseline diverges there."""
+
+
 class Parameters(BaseModel):
     """All that determines the runs of one (variant, p), a *cell* of the grid. Defaults are the protocol's."""
 
@@ -73,7 +78,7 @@ class Parameters(BaseModel):
     p: Annotated[int, Field(ge=0, le=1000)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, max_length=1000)] = (0,)
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 60
-    learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None  # None: Table 1's
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] | None = None  # None: the data set's, for CIFAR-10 Table 1's
     batch_size: Annotated[int, Field(ge=1, le=50_000)] = 256
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-3
     c: Annotated[float, Field(gt=0, le=1000)] = 1.2
@@ -94,6 +99,11 @@ class Parameters(BaseModel):
     @field_validator("seeds", "measures", mode="before")
     @classmethod
     def _tuple_of_list(cls, values: object) -> object:
+        if isinstance(values, str):  # papermill's `-p seeds "[0, 1]"`
+            with contextlib.suppress(ValueError):
+                values = json.loads(values)
+        if isinstance(values, int) and not isinstance(values, bool):
+            values = [values]
         return tuple(values) if isinstance(values, list) else values
 
     @field_validator("seeds")
@@ -119,16 +129,20 @@ class Parameters(BaseModel):
 
     @property
     def initial_learning_rate(self) -> float:
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return VARIANTS[self.variant].learning_rate(self.p)
+        return self.default_learning_rate if self.learning_rate is None else self.learning_rate
 
-    def protocol(self) -> dict[str, object]:
-        """What `variant` and a `learning_rate` of None stand for today; kept with each result."""
-        fields = dataclasses.asdict(VARIANTS[self.variant])
-        for elsewhere in ("name", "title", "learning_rates", "c"):
-            del fields[elsewhere]
-        return fields | {"initial_learning_rate": self.initial_learning_rate}
+    @property
+    def default_learning_rate(self) -> float:
+        return LEARNING_RATES.get(self.dataset) or VARIANTS[self.variant].learning_rate(self.p)
+
+    def differences(self) -> dict[str, object]:
+        """What tells its runs from those of the protocol, besides variant, p and seeds: each parameter that is not the
+        default, as JSON has it. A result names these alone, so that a parameter which is new leaves all results valid.
+        Defaults are the protocol's, and stay. A learning rate that is the data set's own is no difference."""
+        changed = self.model_dump(mode="json", exclude_defaults=True, exclude={"variant", "p", "seeds"})
+        if self.initial_learning_rate == self.default_learning_rate:
+            changed.pop("learning_rate", None)
+        return changed
 
     def schedule(self) -> list[float]:
         """The learning rate of every epoch."""

@@ -1,9 +1,7 @@
 """Where a result comes from: code, versions, device."""
 
-import ast
 import functools
 import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -13,48 +11,16 @@ from pathlib import Path
 import torch
 
 _LIBRARY = Path(__file__).parent
-_NUMERICAL_MODULES = (
-    "balancing",
-    "batch_norm",
-    "cpu_kernels",
-    "cuda_graphs",
-    "data",
-    "enorm",
-    "evaluation",
-    "measures",
-    "models",
-    "products",
-    "randomness",
-    "training",
-)
 
 
 @functools.cache
 def code_digest() -> str:
-    """sha256 of the code that determines a run's numbers: not of comments, docstrings or layout."""
+    """sha256 of this library's code: a label, by which a reader finds results of one state of it. It decides nothing:
+    whether code still computes the same is what `revisions` says."""
     digest = hashlib.sha256()
-    for module in _NUMERICAL_MODULES:
-        tree = ast.parse((_LIBRARY / f"{module}.py").read_text())
-        for node in ast.walk(tree):
-            if isinstance(getattr(node, "body", None), list):
-                node.body = [statement for statement in node.body if not _is_text(statement)]
-        digest.update(ast.dump(tree).encode())
+    for path in sorted(_LIBRARY.rglob("*.py")):
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()[:16]
-
-
-def library_digest() -> str:
-    """sha256 of every file of this library, as it is, and of the summary notebook."""
-    digest = hashlib.sha256()
-    files = [path for path in _LIBRARY.rglob("*") if path.suffix in (".py", ".j2", ".json")]
-    for path in [*sorted(files), _LIBRARY.parents[1] / "notebooks" / "summary.ipynb"]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def equivalent_code_digests(variant: str) -> set[str]:
-    """The digests of all code that gives a variant's numbers of today: today's, and those in equivalent_code.json."""
-    earlier = json.loads((_LIBRARY / "equivalent_code.json").read_text())["equivalent"].get(code_digest(), {})
-    return {code_digest(), *(digest for digest, why in earlier.items() if variant not in why["but_for"])}
 
 
 def versions() -> dict[str, str]:
@@ -91,8 +57,11 @@ def describe_device(device: torch.device) -> dict[str, str | int]:
 
 
 def git_commit() -> str:
-    """This checkout's commit, with "+changes" where tracked files of lib/ differ from it; "unknown" outside git."""
+    """This checkout's commit, with "+changes" where tracked files of lib/ differ from it; "unknown" where no repository
+    tracks the library, such as a download inside another project's."""
     try:
+        if not _git("ls-files", "--", "."):
+            return "unknown"
         commit = _git("rev-parse", "HEAD")
         return commit + ("+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
@@ -101,20 +70,12 @@ def git_commit() -> str:
 
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(_LIBRARY), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout.strip()
 
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )

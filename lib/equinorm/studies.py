@@ -4,9 +4,10 @@
 """
 
 import contextlib
-import hashlib
+import dataclasses
 import io
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from equinorm import cell, figures, provenance, results, statistics
+from equinorm import cell, figures, results, statistics, up_to_date
 from equinorm.config import REPOSITORY
 from equinorm.experiments import Parameters, check_parameters
 from equinorm.files import atomically
-from equinorm.results import CellFiles, ResultError
+from equinorm.results import CellFiles, Result, ResultError
 
 STUDIES = {
     "convergence": "How ENorm's cycles converge",
@@ -30,17 +31,7 @@ STUDIES = {
 """Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
 
 OUTPUTS = REPOSITORY / "outputs" / "studies"
-_CONTENTS = "contents.json"  # figures with captions, tables, and the digest of what they were made with
-_MODULES = (
-    "comparisons",
-    "experiments",
-    "fates",
-    "figures",
-    "first_steps",
-    "statistics",
-    "studies",
-    "variations",
-)  # besides those of a run's numbers
+_CONTENTS = "contents.json"  # figures with captions, tables, the runs that were read, and a digest of all that
 MATTERS = 0.5
 """Points of accuracy: a difference that is surely smaller is called none."""
 
@@ -62,7 +53,8 @@ def answers(outputs: Path) -> list[Answer]:
     for name, title in STUDIES.items():
         folder = outputs / name
         if (folder / _CONTENTS).is_file():
-            contents, text = json.loads((folder / _CONTENTS).read_text()), (folder / "answer.md").read_text()
+            contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+            text = (folder / "answer.md").read_text(encoding="utf-8")
             found.append(Answer(name, title, text.strip(), contents["figures"], contents["tables"]))
     return found
 
@@ -73,24 +65,62 @@ def train(
     device: str = "auto",
     grid: Path = REPOSITORY / "outputs" / "paper",
     restarts: int = 0,
+    remake: bool = False,
 ) -> pd.DataFrame:
-    """Train each (condition, parameters) that has no valid result yet; all their rows, one per run and epoch.
+    """Train the runs of each (condition, parameters) that are not there yet; all their rows, one per run and epoch.
 
-    Runs that are in `grid`, the outputs of a profile, are taken from there. `restarts` as in `cell.run`. The columns
-    are `training.COLUMNS` with `condition` and `c` before them, and those of the cells' measures after. Raises
-    ValueError in one sentence.
+    Runs that are in `grid`, the outputs of a profile, are taken from there. `restarts` as in `cell.run`. With `remake`,
+    results of a condition that do not fit its parameters are put aside, and made again. The columns are
+    `training.COLUMNS` with `condition` and `c` before them, and those of the cells' measures after. Raises ValueError
+    or ResultError in one sentence.
     """
     todo = [(condition, check_parameters(parameters)) for condition, parameters in cells]
-    frames = []
+    outputs, frames = Path(outputs), []
     with tqdm(todo, unit="cell", mininterval=10) as bar:
         for condition, parameters in bar:
             bar.set_postfix_str(f"{condition}, p = {parameters.p}", refresh=False)
-            rows = _rows_of_grid(grid, parameters)
-            if rows is None:
-                rows = _rows(Path(outputs) / condition, parameters, device, restarts)
-            frames.append(rows.assign(condition=condition, c=parameters.c))
+            for folder, result in _results(outputs / condition, parameters, device, grid, restarts, remake):
+                frames.append(result.frame.assign(condition=condition, c=parameters.c))
+                _remember(outputs, folder, result)
     frame = pd.concat(frames, ignore_index=True)
     return frame[["condition", "c", *frame.columns.drop(["condition", "c"])]]
+
+
+def _results(
+    own: Path, parameters: Parameters, device: str, grid: Path, restarts: int, remake: bool
+) -> list[tuple[Path, Result]]:
+    """The runs of `parameters`, from the folder `grid` and the condition's own, where the missing ones are trained."""
+    shared = results.find(_files(grid, parameters), parameters, results.RESTARTS)
+    found = [(grid, shared.result)] if shared.result else []
+    there = {run["seed"] for run in shared.result.runs} if shared.result else set()
+    missing = [seed for seed in parameters.seeds if seed not in there]  # what does not fit there is no mistake here
+    if missing:
+        rest = parameters.model_copy(update={"seeds": tuple(missing)})
+        unusable = results.find(_files(own, rest), rest).problem
+        with contextlib.redirect_stdout(io.StringIO()):  # a bar for each of many cells would bury the notebook
+            result = cell.run(
+                outputs=own,
+                device=device,
+                restarts=restarts,
+                remake=remake and bool(unusable),
+                **rest.model_dump(mode="json"),
+            )
+        found.append((own, result))
+    return found
+
+
+def _files(folder: Path, parameters: Parameters) -> CellFiles:
+    return CellFiles(folder / "runs", parameters.variant, parameters.p)
+
+
+_read: dict[Path, dict[str, list[int]]] = {}
+"""For each study's folder, the results that this process has read for it, with their seeds."""
+
+
+def _remember(outputs: Path, folder: Path, result: Result) -> None:
+    path = os.path.relpath(_files(folder, result.parameters).json.resolve(), outputs.resolve())
+    seeds = _read.setdefault(outputs.resolve(), {}).setdefault(Path(path).as_posix(), [])
+    seeds += [run["seed"] for run in result.runs if run["seed"] not in seeds]
 
 
 def final(rows: pd.DataFrame) -> pd.DataFrame:
@@ -134,35 +164,6 @@ def _verdict(mean: float, half: float, pairs: int) -> str:
     return "does not" if abs(mean) + half <= MATTERS else "not known"
 
 
-def _rows_of_grid(grid: Path, parameters: Parameters) -> pd.DataFrame | None:
-    """The runs of `parameters` out of a cell that has these seeds and maybe more; None where there is none.
-
-    With the further seed of a cell whose runs have all diverged (see `cell.run`).
-    """
-    files = CellFiles(grid / "runs", parameters.variant, parameters.p)
-    try:
-        seeds = results.read(files).parameters.seeds
-        result = results.read_for(files, parameters.model_copy(update={"seeds": seeds}))
-    except (ResultError, ValueError):
-        return None
-    if not set(parameters.seeds) <= set(seeds):
-        return None
-    further = set(result.frame["seed"]) - set(seeds)
-    return result.frame[result.frame["seed"].isin({*parameters.seeds, *further})]
-
-
-def _rows(outputs: Path, parameters: Parameters, device: str, restarts: int) -> pd.DataFrame:
-    """The runs of `parameters`, trained where they have no valid result under `outputs`."""
-    files = CellFiles(outputs / "runs", parameters.variant, parameters.p)
-    with contextlib.suppress(ResultError):
-        return results.read_for(files, parameters).frame
-    if files.csv.exists() or files.json.exists():
-        results.set_aside(files)
-    with contextlib.redirect_stdout(io.StringIO()):  # a bar for each of many cells would bury the notebook
-        todo = parameters.model_dump(mode="json")
-        return cell.run(outputs=str(outputs), device=device, restarts=restarts, **todo).frame
-
-
 def write(
     outputs: str | Path, answer: str, drawn: dict[str, tuple[Figure, str]], tables: dict[str, pd.DataFrame]
 ) -> None:
@@ -177,27 +178,33 @@ def write(
         with atomically(outputs / "tables" / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     with atomically(outputs / "answer.md") as temporary:
-        temporary.write_text(answer + "\n")
+        temporary.write_text(answer + "\n", encoding="utf-8")
     captions = {name: caption for name, (_, caption) in drawn.items()}
     contents = {"figures": captions, "tables": list(tables)}
     if outputs.name in STUDIES:
-        contents["made_with"] = _digest(outputs.name)
+        contents["runs"] = _read.get(outputs.resolve(), {})
+        contents["made_of"] = _digest(outputs, contents["runs"])
     with atomically(outputs / _CONTENTS) as temporary:
-        temporary.write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def is_current(outputs: Path) -> bool:
-    """Whether the study whose folder this is has an answer made by its notebook and the library as they are now."""
+    """Whether the study whose folder this is has an answer, made of its notebook, runs and code as they are now."""
     try:
-        return json.loads((outputs / _CONTENTS).read_text())["made_with"] == _digest(outputs.name)
-    except FileNotFoundError:
+        contents = json.loads((outputs / _CONTENTS).read_text(encoding="utf-8"))
+        return contents["made_of"] == _digest(outputs, contents["runs"])
+    except (FileNotFoundError, KeyError, ResultError):
         return False
 
 
-def _digest(name: str) -> str:
-    """sha256 of a study's notebook and of the code that its answer depends on."""
-    digest = hashlib.sha256(provenance.code_digest().encode())
-    modules = [Path(__file__).with_name(f"{module}.py") for module in _MODULES]
-    for path in [REPOSITORY / "notebooks" / "studies" / f"{name}.ipynb", *modules]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _digest(outputs: Path, runs: dict[str, list[int]]) -> str:
+    """What a study's answer is made of (see `up_to_date`), given the results that it read."""
+    notebook = REPOSITORY / "notebooks" / "studies" / f"{outputs.name}.ipynb"
+    return up_to_date.digest(notebook, (_rows_digest(outputs / path, seeds) for path, seeds in runs.items()))
+
+
+def _rows_digest(path: Path, seeds: list[int]) -> str:
+    """sha256 of the rows of some runs of one result. Raises ResultError."""
+    result = results.read(CellFiles(path.parents[1], path.parent.name, int(path.stem[1:])))
+    frame = result.frame[result.frame["seed"].isin(seeds)]
+    return dataclasses.replace(result, frame=frame).digest()

@@ -1,38 +1,59 @@
 """The tables behind the figures and the report, each a tidy data frame made from the results of a profile."""
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from equinorm import provenance, results, statistics, studies
+from equinorm import results, statistics
 from equinorm.config import Profile
 from equinorm.fates import fates
-from equinorm.results import CellFiles, Result, ResultError
+from equinorm.results import CellFiles, Result
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What there is of a profile: its usable results by (variant, p), and why each other cell has none."""
+    """What there is of a profile, by (variant, p): the usable runs of those asked for, the seeds of runs that are still
+    to be trained, and why results that there are cannot be used."""
 
     profile: Profile
     results: dict[tuple[str, int], Result]
+    missing: dict[tuple[str, int], tuple[int, ...]]
     problems: dict[tuple[str, int], str]
+
+    @property
+    def runs_done(self) -> int:
+        """How many runs there are, with the further ones of cells whose runs all diverged."""
+        return sum(len(result.runs) for result in self.results.values())
+
+    @property
+    def runs_missing(self) -> int:
+        """How many there are not, or not usable ones."""
+        unusable = [cell for cell in self.profile.cells() if (cell.variant, cell.p) in self.problems]
+        return sum(map(len, self.missing.values())) + sum(len(cell.seeds) for cell in unusable)
+
+    def reason(self, key: tuple[str, int]) -> str:
+        """Why runs of a cell are missing, in a few words; empty where none is."""
+        if key in self.problems:
+            return self.problems[key]
+        seeds = self.missing.get(key, ())
+        return f"not run yet: seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
 
 
 def collect(profile: Profile, outputs: Path) -> Grid:
-    """Read every cell of `profile` under `outputs`; a result that cannot be used counts as missing, with its reason."""
-    usable, problems = {}, {}
+    """Read every cell of `profile` under `outputs`."""
+    usable, missing, problems = {}, {}, {}
     for parameters in profile.cells():
         key = (parameters.variant, parameters.p)
-        try:
-            usable[key] = results.read_for(CellFiles(outputs / "runs", *key), parameters)
-        except ResultError as error:
-            problems[key] = str(error).replace(f"{outputs}{os.sep}", "")  # the same wherever the folder is
-    return Grid(profile, usable, problems)
+        found = results.find(CellFiles(outputs / "runs", *key), parameters, results.RESTARTS)
+        if found.result is not None:
+            usable[key] = found.result
+        if found.missing:
+            missing[key] = found.missing
+        if found.problem:
+            problems[key] = found.problem.replace(f"{outputs}{os.sep}", "")  # the same wherever the folder is
+    return Grid(profile, usable, missing, problems)
 
 
 def epochs(grid: Grid) -> pd.DataFrame:
@@ -48,7 +69,8 @@ def final_runs(grid: Grid) -> pd.DataFrame:
 
 
 def status(grid: Grid) -> pd.DataFrame:
-    """One row per cell: variant, p, status (done / missing), runs, diverged and stuck (how many), reason (why missing).
+    """One row per cell: variant, p, status (done, partial or missing), runs, diverged and stuck (how many), reason (why
+    it is not done).
 
     A cell whose runs all diverged has one more run than asked for.
     """
@@ -61,11 +83,11 @@ def status(grid: Grid) -> pd.DataFrame:
             {
                 "variant": parameters.variant,
                 "p": parameters.p,
-                "status": "missing" if result is None else "done",
+                "status": "missing" if result is None else "partial" if key in grid.missing else "done",
                 "runs": len(ends) or len(parameters.seeds),
                 "diverged": ends.count("diverged"),
                 "stuck": ends.count("stuck"),
-                "reason": grid.problems.get(key, ""),
+                "reason": grid.reason(key),
             }
         )
     return pd.DataFrame(rows)
@@ -84,7 +106,7 @@ def accuracy(grid: Grid) -> pd.DataFrame:
             {
                 "variant": variant,
                 "p": p,
-                "learning_rate": result.metadata["protocol"]["initial_learning_rate"],
+                "learning_rate": result.parameters.initial_learning_rate,
                 "n": len(trained),
                 "mean": trained.mean(),
                 "sd": trained.std(ddof=1),
@@ -111,10 +133,10 @@ def cost(grid: Grid) -> pd.DataFrame:
             "runs": result.frame["seed"].nunique(),
             "seconds": round(result.seconds, 1),
             "seconds_per_run": _seconds_per_run(result),
-            "device": result.metadata["device"]["name"],
-            "threads": result.metadata["device"].get("threads", ""),
-            "data": result.metadata["data"]["description"],
-            "precision": result.metadata["parameters"]["precision"],
+            "device": "; ".join(dict.fromkeys(device["name"] for device in result.devices)),
+            "threads": "; ".join(dict.fromkeys(str(device.get("threads", "")) for device in result.devices)),
+            "data": result.data,
+            "precision": result.parameters.precision,
         }
         for (variant, p), result in grid.results.items()
     ]
@@ -127,23 +149,3 @@ def _seconds_per_run(result: Result) -> float:
     if result.frame["epoch"].max() < epochs:
         return float("nan")
     return round(result.seconds / len(result.frame) * epochs, 1)
-
-
-def inputs_digest(grid: Grid) -> str:
-    """What the summary of `grid` depends on: its results, what is missing, the code that makes tables of them, and for
-    the paper's grid the answers of the studies."""
-    digest = hashlib.sha256(provenance.library_digest().encode())
-    for key in sorted(grid.results):
-        digest.update(json.dumps(grid.results[key].metadata, sort_keys=True).encode())
-    digest.update(json.dumps(sorted(map(list, grid.problems))).encode())
-    if grid.profile.name == "paper":
-        digest.update(repr(studies.answers(studies.OUTPUTS)).encode())
-    return digest.hexdigest()
-
-
-def summary_is_current(grid: Grid, outputs: Path) -> bool:
-    """Whether the tables, figures and report under `outputs` are those of `grid`."""
-    try:
-        return (outputs / "tables" / "inputs.sha256").read_text().strip() == inputs_digest(grid)
-    except OSError:
-        return False

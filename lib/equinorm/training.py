@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from equinorm import checkpoints, cuda_graphs, randomness
+from equinorm import checkpoints, cuda_graphs, numerics, randomness
 from equinorm.balancing import balance_
 from equinorm.data import Dataset, DeviceData
 from equinorm.enorm import bias_step_factors
 from equinorm.evaluation import evaluate, image_losses
-from equinorm.experiments import VARIANTS, Parameters, Precision
+from equinorm.experiments import VARIANTS, Parameters
 from equinorm.measures import measure
 from equinorm.models import FullyConnected
 from equinorm.products import SGD
@@ -60,9 +60,9 @@ def train(
     """Train all runs of `parameters`; returns their history and the model, which holds the runs that did not diverge.
 
     With `checkpoint`, the state is kept there after every epoch, and training goes on from it where it is that of the
-    same parameters, data and code. `on_epoch` is called with the history after every epoch, and once before the first.
+    same parameters, data and code. `on_epoch` is called with the history after every epoch, and before the first.
     """
-    _use_precision(parameters.precision, device)
+    numerics.set_up(parameters.precision, device)
     data = dataset.to(device, parameters.variation)
     if VARIANTS[parameters.variant].batch_norm and len(data.train_labels) % parameters.batch_size == 1:
         raise ValueError(f"batch_size = {parameters.batch_size}: leaves a last batch of 1 image, BN needs 2 or more")
@@ -93,6 +93,7 @@ def train(
                 checkpoint,
                 identity,
                 {
+                    "asked": list(parameters.seeds),
                     "seeds": seeds,
                     "rows": history.rows,
                     "epoch_seconds": history.epoch_seconds,
@@ -101,13 +102,6 @@ def train(
             )
         on_epoch(history)
     return history, model
-
-
-def _use_precision(precision: Precision, device: torch.device) -> None:
-    """Switch TF32 on for that precision and off for all others. Raises ValueError where the device cannot."""
-    if precision == "tf32" and device.type != "cuda":
-        raise ValueError(f"precision = 'tf32': a CUDA GPU is needed, the device is {device.type}")
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
 
 
 def initial_model(parameters: Parameters) -> FullyConnected:
