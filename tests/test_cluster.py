@@ -78,7 +78,7 @@ def test_profile_that_cannot_be_used_is_named_in_one_line(content, said, find_pr
 
 
 def test_unknown_profile_is_named_with_the_nearest_one_and_nothing_starts(tmp_path):
-    done = run_all("demo", "--outputs", tmp_path / "outputs", "--profile", "slrum")
+    done = run_all("demo", "--outputs", tmp_path / "outputs", "--cluster", "slrum")
     assert done.returncode != 0
     assert "unknown Snakemake profile 'slrum' (did you mean 'slurm'?)" in done.stderr
     assert not (tmp_path / "outputs").exists()
@@ -86,9 +86,9 @@ def test_unknown_profile_is_named_with_the_nearest_one_and_nothing_starts(tmp_pa
 
 def test_plan_asks_for_no_gpu_here_it_is_for_the_nodes_to_have(tmp_path):
     folder = write_profile(tmp_path / "mine", {"jobs": 2})
-    done = run_all("demo", "-n", "--outputs", tmp_path / "outputs", "--profile", folder, "--device", "cuda:7")
+    done = run_all("demo", "-n", "--outputs", tmp_path / "outputs", "--cluster", folder, "--device", "cuda:7")
     assert done.returncode == 0, done.stderr
-    assert "0 of 12 cells are done" in done.stdout
+    assert "0 of 24 runs are done" in done.stdout
 
 
 def test_grid_runs_as_its_profile_says(tmp_path):
@@ -97,7 +97,7 @@ def test_grid_runs_as_its_profile_says(tmp_path):
     checkout = checkouts.copy_checkout(tmp_path / "copy")
     content = {"title": "one cell", "dataset": "digits", "epochs": 1, "learning_rate": 0.01, "depths": [0]}
     (checkout / "config" / "one.yaml").write_text(yaml.safe_dump(content | {"repeats": {"enorm": 1}}))
-    done = checkouts.run_all(checkout, "one", "--device", "cpu", "--profile", str(folder))
+    done = checkouts.run_all(checkout, "one", "--device", "cpu", "--cluster", str(folder))
     assert done.returncode == 0, done.stderr
     assert "1 of 1 cells done" in done.stdout
     assert set(pd.read_csv(checkout / "outputs" / "one" / "tables" / "cost.csv")["threads"]) == {2}

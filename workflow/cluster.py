@@ -28,7 +28,7 @@ def find_profile(name: str) -> Path:
         raise ValueError(f"{unknown('Snakemake profile', name, known)}, or a folder that holds a config.yaml")
     path = found[1].resolve()
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
