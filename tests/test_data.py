@@ -2,28 +2,25 @@
 
 import dataclasses
 import hashlib
-import http.server
 import io
 import json
 import pickle
 import re
-import subprocess
 import sys
-import tarfile
-import threading
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import stand_in_cifar10
 import torch
+from PIL import Image
 from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import extract_archive
 
-from equinorm import data
+from equinorm import cifar10, cifar10_files, data
 from equinorm.data import DataError
+
+pytestmark = pytest.mark.portable
 
 # --- digits
 
@@ -97,8 +94,8 @@ def root(tmp_path, monkeypatch):
         exact = [r for k, r in enumerate(records) if (name, k) != ("data_batch_2", INEXACT)]
         content = bytes(records[:, 0]) + b"".join(r.tobytes() for r in exact)
         digests[name] = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(data, "_RECORDS", RECORDS)
-    monkeypatch.setattr(data, "_CIFAR10_DIGESTS", tmp_path / "digests.json")
+    monkeypatch.setattr(cifar10_files, "_RECORDS", RECORDS)
+    monkeypatch.setattr(cifar10_files, "_DIGESTS", tmp_path / "digests.json")
     write_digests(tmp_path, digests)
     return tmp_path
 
@@ -127,12 +124,6 @@ def test_the_binary_layout_is_read_in_order(root):
     assert torch.equal(dataset.train_labels, records[: 5 * RECORDS, 0].long())
     assert torch.equal(dataset.test_images, records[5 * RECORDS :, 1:])
     assert torch.equal(dataset.test_labels, records[5 * RECORDS :, 0].long())
-
-
-def test_cifar10_is_looked_for_where_the_environment_says(root, monkeypatch):
-    monkeypatch.setenv("CIFAR10_ROOT", str(root))
-    assert data.cifar10_root() == root
-    assert data.load("cifar10").fingerprint == data.load_cifar10(root).fingerprint
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "data_batch_5", "test_batch"])
@@ -183,135 +174,19 @@ def test_a_known_inexact_copy_is_said_to_be_one(root):
     assert "a known copy" in after.description
 
 
-# --- no network
+# --- torchvision's layout
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    asked = []
-
-    def refuse(*arguments, **options):
-        asked.append(arguments)
-        raise urllib.error.URLError("no route to host")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return asked
-
-
-def test_without_network_the_error_says_where_to_put_the_data(tmp_path, no_network):
-    with pytest.raises(DataError, match="CIFAR10_ROOT") as error:
-        data.load_cifar10(tmp_path)
-    assert no_network, "the download was not tried"
-    assert str(tmp_path) in str(error.value)
-    assert "no route to host" in str(error.value)
-
-
-def test_a_failed_download_leaves_nothing_that_a_later_load_trusts(tmp_path, no_network):
-    for _ in range(2):
-        with pytest.raises(DataError):
-            data.load_cifar10(tmp_path)
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".cifar10.lock"] == []
-
-
-def test_a_download_of_something_else_is_not_trusted(tmp_path, monkeypatch):
-    class Page(io.BytesIO):
-        url, length = None, 4
-
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *arguments, **options: Page(b"page"))
-    for _ in range(2):
-        with pytest.raises(DataError, match="CIFAR10_ROOT"):
-            data.load_cifar10(tmp_path)
-    assert not (tmp_path / "cifar-10-batches-py").exists()
-
-
-def test_half_a_download_is_not_trusted(tmp_path, no_network):
-    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"half an archive")
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    for name in (*BATCHES[:5], "test_batch", "batches.meta"):
-        (tmp_path / "cifar-10-batches-py" / name).write_bytes(b"half a file")
-    with pytest.raises(DataError, match="CIFAR10_ROOT"):
-        data.load_cifar10(tmp_path)
-
-
-def test_a_root_that_cannot_be_made_is_named(tmp_path, no_network):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file"):
-        data.load_cifar10(tmp_path / "file" / "folder")
-
-
-# --- torchvision's layout, from a server on this machine
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """Serves `server.content`, and lists the downloads in `server.downloads`; a download waits for `server.gate`."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked_where = self.headers.get("Method") == "HEAD"  # torchvision asks for redirections first, like this
-            if not asked_where:
-                server.downloads.append(self.path)
-                server.gate.wait(60)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(server.content)))
-            self.end_headers()
-            if not asked_where:
-                self.wfile.write(server.content[: server.sent])
-
-        def log_message(self, *arguments):
-            pass
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def python(tmp_path, monkeypatch):
+    """A folder in torchvision's layout, which the library is told to be CIFAR-10, and no network."""
+    monkeypatch.delenv("CIFAR10_URL", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
     description = stand_in_cifar10.write(tmp_path)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.description, server.content = description, (tmp_path / CIFAR10.filename).read_bytes()
-    server.downloads, server.gate, server.sent = [], threading.Event(), None
-    server.gate.set()
-    server.url = f"http://127.0.0.1:{server.server_address[1]}/{CIFAR10.filename}"
-    for name, value in stand_in_cifar10.attributes(description, server.url).items():
-        monkeypatch.setattr(CIFAR10, name, value)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def test_two_processes_that_download_at_once_download_once(server, tmp_path):
-    script = Path(stand_in_cifar10.__file__)
-    command = [sys.executable, str(script), str(server.description), str(tmp_path / "root"), server.url]
-    server.gate.clear()
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    while not server.downloads:
-        time.sleep(0.05)
-    time.sleep(0.5)  # for the other one to come as far
-    server.gate.set()
-    fingerprints = {process.communicate(timeout=120)[0] for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
-    assert fingerprints == {data.load_cifar10(tmp_path / "root").fingerprint + "\n"}
-    assert len(server.downloads) == 1
-
-
-def test_a_download_that_is_cut_off_is_an_error_and_the_next_one_starts_anew(server, tmp_path):
-    server.sent = len(server.content) // 2
-    with pytest.raises(DataError, match=re.escape(str(tmp_path / "root"))):
-        data.load_cifar10(tmp_path / "root")
-    assert not (tmp_path / "root" / CIFAR10.base_folder).exists()
-    server.sent = None
-    assert data.load_cifar10(tmp_path / "root").train_images.shape == (100, 3072)
-    assert len(server.downloads) == 2
-
-
-def test_an_archive_that_is_not_cifar10s_is_not_unpacked(server, tmp_path):
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as tar:
-        for name in ("../pwned", "pwned"):
-            tar.addfile(tarfile.TarInfo(name))
-    server.content = content.getvalue()
-    with pytest.raises(DataError):
-        data.load_cifar10(tmp_path / "root")
-    assert not list(tmp_path.rglob("pwned"))
+    for owner, name, value in stand_in_cifar10.changes(description, "http://127.0.0.1:9/gone"):
+        monkeypatch.setattr(owner, name, value)
+    extract_archive(tmp_path / CIFAR10.filename, tmp_path / "root")
+    return tmp_path / "root" / CIFAR10.base_folder
 
 
 class Code:
@@ -325,39 +200,147 @@ class Code:
 
 
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
-def test_a_changed_pickle_is_named_and_not_read(server, tmp_path, name):
-    root, pwned = tmp_path / "root", tmp_path / "pwned"
-    before = data.load_cifar10(root).fingerprint
-    path = root / CIFAR10.base_folder / name
+def test_a_changed_pickle_is_named_and_not_read(python, tmp_path, name):
+    pwned = tmp_path / "pwned"
+    before = data.load_cifar10(python.parent).fingerprint
+    path = python / name
     good = path.read_bytes()
-    server.content = b""  # it cannot be had again
     for bad in (pickle.dumps(Code(pwned)), good[:-1], good[:100] + b"x" + good[101:]):
         path.write_bytes(bad)
-        (root / CIFAR10.filename).unlink(missing_ok=True)
-        with pytest.raises(DataError, match=re.escape(str(path))):
-            data.load_cifar10(root)
+        for root in (python.parent, python):
+            with pytest.raises(DataError, match=re.escape(f"damaged (md5 differs): {path}")):
+                data.load_cifar10(root)
         assert not pwned.exists()
     path.write_bytes(good)
-    assert data.load_cifar10(root).fingerprint == before
+    assert data.load_cifar10(python.parent).fingerprint == before
     pickle.loads(pickle.dumps(Code(pwned)))
     assert pwned.exists(), "the attack would not have worked"
 
 
-def test_where_all_is_there_nothing_is_written_or_downloaded(server, tmp_path):
-    root = tmp_path / "root"
-    data.load_cifar10(root)
-    (root / ".cifar10.lock").unlink(missing_ok=True)
-    (root / ".cifar10.lock").mkdir()  # a lock cannot be taken, as in a folder that may not be written
-    assert data.load_cifar10(root).train_images.shape == (100, 3072)
-    assert len(server.downloads) == 1
+def test_a_missing_pickle_is_named(python):
+    (python / "data_batch_2").unlink()
+    with pytest.raises(DataError, match=re.escape(f"missing: {python / 'data_batch_2'}")):
+        data.load_cifar10(python.parent)
+
+
+def test_torchvisions_layout_and_the_binary_one_are_the_same_data_set(python, tmp_path):
+    extract_archive(tmp_path / "cifar-10-binary.tar.gz", tmp_path / "binary")
+    ours, theirs = data.load_cifar10(python.parent), data.load_cifar10(tmp_path / "binary")
+    assert ours.fingerprint == theirs.fingerprint
+    assert torch.equal(ours.train_images, theirs.train_images) and torch.equal(ours.test_labels, theirs.test_labels)
+    assert (ours.canonical, theirs.canonical) == (True, None)
+
+
+# --- Parquet, as the Hub serves it
+
+HUBS_ORDER = (4, 3, 2, 5, 1)
+
+
+def png(pixels, height=32):
+    content = io.BytesIO()
+    Image.fromarray(pixels.reshape(3, height, -1).transpose(1, 2, 0)).save(content, format="PNG")
+    return content.getvalue()
+
+
+def write_parquet(path, records, image=lambda pixels: {"bytes": png(pixels), "path": None}):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow, which writes the Parquet that is read")
+    from pyarrow import parquet
+
+    path.parent.mkdir(exist_ok=True)
+    columns = {"img": [image(record[1:]) for record in records], "label": records[:, 0].astype(np.int64)}
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+@pytest.fixture
+def hub(root):
+    """The made-up records as Parquet, in two files for training and in the Hub's order, less the binary layout."""
+    binary_fingerprint = data.load_cifar10(root).fingerprint
+    batches = {name: np.frombuffer(binary(root, name).read_bytes(), np.uint8).reshape(-1, 3073) for name in BATCHES}
+    train = np.concatenate([batches[f"data_batch_{k}"] for k in HUBS_ORDER])
+    folder = root / "hub" / "plain_text"
+    folder.parent.mkdir()
+    write_parquet(folder / "train-00000-of-00002.parquet", train[:45])
+    write_parquet(folder / "train-00001-of-00002.parquet", train[45:])
+    write_parquet(folder / "test-00000-of-00001.parquet", batches["test_batch"])
+    return folder, train, binary_fingerprint
+
+
+def test_parquet_is_the_same_data_set_in_the_same_order(hub):
+    folder, _, binary_fingerprint = hub
+    for root in (folder.parent, folder):
+        dataset = data.load_cifar10(root)
+        assert dataset.fingerprint == binary_fingerprint
+        assert dataset.canonical is None
+
+
+@pytest.mark.parametrize("column", [0, 1, 3072])
+def test_parquet_with_a_changed_label_or_pixel_is_named(hub, column):
+    folder, train, _ = hub
+    changed = train[45:].copy()
+    changed[-1, column] ^= 1
+    write_parquet(folder / "train-00001-of-00002.parquet", changed)
+    with pytest.raises(DataError, match=r"train-00000-of-00002\.parquet: its images are not those of CIFAR-10"):
+        data.load_cifar10(folder)
+
+
+def test_parquet_of_too_few_images_says_how_many(hub):
+    folder, train, _ = hub
+    write_parquet(folder / "train-00001-of-00002.parquet", train[45:-1])
+    with pytest.raises(DataError, match="99 images instead of 100"):
+        data.load_cifar10(folder)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_parquet_of_one_split_only_says_which_is_missing(hub, split):
+    folder, _, _ = hub
+    for path in folder.glob(f"{split}-*.parquet"):
+        path.unlink()
+    with pytest.raises(DataError, match=re.escape(f"{folder}: {split}-*.parquet is missing")):
+        data.load_cifar10(folder)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (lambda pixels: png(pixels), "its columns are not CIFAR-10's"),
+        (lambda pixels: {"path": "x.png"}, "its columns are not CIFAR-10's"),
+        (lambda pixels: {"bytes": None, "path": "x.png"}, "cannot be read"),
+        (lambda pixels: {"bytes": b"no image", "path": None}, "cannot be read"),
+        (lambda pixels: {"bytes": png(pixels)[:-30], "path": None}, "cannot be read"),
+        (lambda pixels: {"bytes": png(pixels, 16), "path": None}, "64 x 16 pixels"),
+        (lambda pixels: {"bytes": png(np.zeros_like(pixels)), "path": None}, "its images are not those"),
+    ],
+    ids=["bytes alone", "paths alone", "no bytes", "no image", "half an image", "of another shape", "another image"],
+)
+def test_parquet_that_holds_something_else_is_named(hub, image, said):
+    folder, train, _ = hub
+    write_parquet(folder / "train-00000-of-00002.parquet", train[:45], image)
+    with pytest.raises(DataError, match=rf"train-00000-of-00002\.parquet: .*{said}"):
+        data.load_cifar10(folder)
+
+
+def test_a_damaged_parquet_file_is_named(hub):
+    folder, _, _ = hub
+    path = folder / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataError, match=r"test-00000-of-00001\.parquet: cannot be read"):
+        data.load_cifar10(folder)
+
+
+def test_without_pyarrow_a_sentence_says_how_to_read_parquet(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"")
+    (tmp_path / "test-00000-of-00001.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match=r"pyarrow, which reads Parquet, is not installed; `.* -m pip install pyarrow`"):
+        data.load_cifar10(tmp_path)
 
 
 # --- the real thing
 
 
 @pytest.mark.skipif(
-    not (data.cifar10_root() / "cifar-10-batches-bin").is_dir(),
-    reason="needs CIFAR-10: set CIFAR10_ROOT to the folder that holds cifar-10-batches-bin",
+    cifar10_files.find(cifar10.root()) is None,
+    reason="needs CIFAR-10: set CIFAR10_ROOT to the folder that holds it",
 )
 def test_cifar10_is_cifar10():
     dataset = data.load("cifar10")

@@ -1,34 +1,22 @@
 """Data sets as uint8 tensors, with a fingerprint that goes into every result.
 
-CIFAR-10 is looked for under ``CIFAR10_ROOT`` (default: data/ in the repository), as torchvision's
-``cifar-10-batches-py`` or the official binary layout ``cifar-10-batches-bin``; where neither is there, torchvision
-downloads it. *digits* is scikit-learn's, resized, and needs no download.
+CIFAR-10 comes from `cifar10`, which downloads it where it is missing. *digits* is scikit-learn's, resized, and needs no
+download.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional
 
+from equinorm.cifar10_files import DataError, fingerprint
 from equinorm.variations import PROTOCOL, Variation
 
-_BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
-_RECORD = 1 + 3072
-_RECORDS = 10_000
-# Which images a known inexact copy differs in, and digests of the others: see the file's own "about".
-_CIFAR10_DIGESTS = Path(__file__).parent / "cifar10_digests.json"
-
-
-class DataError(Exception):
-    """The data is missing or not what it should be; the message says which file and what to do."""
+__all__ = ["LOADERS", "DataError", "Dataset", "DeviceData", "load", "load_cifar10", "load_digits"]
 
 
 @dataclass(frozen=True)
@@ -103,37 +91,18 @@ def load(name: str) -> Dataset:
     return LOADERS[name]()
 
 
-def cifar10_root() -> Path:
-    """Where CIFAR-10 is looked for."""
-    default = Path(__file__).resolve().parents[2] / "data"
-    return Path(os.environ.get("CIFAR10_ROOT") or default)
-
-
 def load_cifar10(root: Path | None = None) -> Dataset:
-    """CIFAR-10 from `root` (default: `cifar10_root()`), downloaded where it is missing. Raises DataError."""
-    root = root or cifar10_root()
-    binary = root / "cifar-10-batches-bin"
-    if binary.is_dir():
-        arrays = _read_binary(binary)
-        checked_by_torchvision = False
-    else:
-        arrays = _read_torchvision(root)
-        checked_by_torchvision = True
-    fingerprint = _fingerprint(*arrays)
-    known = json.loads(_CIFAR10_DIGESTS.read_text())["fingerprints"]
-    if checked_by_torchvision:
-        canonical, description = True, "cifar10"
-    elif fingerprint in known:
-        canonical, description = False, f"cifar10, {known[fingerprint]}"
-    else:
-        canonical, description = None, "cifar10, at least 59,908 of 60,000 images bit-exact"
+    """CIFAR-10 from `root` (default: `cifar10.root()`), downloaded where it is missing. Raises DataError."""
+    from equinorm import cifar10  # imports torchvision, which takes seconds
+
+    arrays, canonical, description = cifar10.read(root or cifar10.root())
     return Dataset(
         "cifar10",
         *(torch.from_numpy(array) for array in arrays),
         # Of the training set, as the 2019 report gives them (its standard deviation is a mean over images).
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2023, 0.1994, 0.2010),
-        fingerprint=fingerprint,
+        fingerprint=fingerprint(arrays),
         canonical=canonical,
         description=description,
     )
@@ -157,88 +126,10 @@ def load_digits() -> Dataset:
         *(torch.from_numpy(array) for array in arrays),
         mean=(mean,) * 3,
         std=(std,) * 3,
-        fingerprint=_fingerprint(*arrays),
+        fingerprint=fingerprint(arrays),
         canonical=True,
         description="digits (scikit-learn), not CIFAR-10",
     )
 
 
 LOADERS: dict[str, Callable[[], Dataset]] = {"cifar10": load_cifar10, "digits": load_digits}
-
-
-def _read_binary(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The official binary layout: per record 1 label byte, then 1024 red, 1024 green, 1024 blue bytes."""
-    batches = [_read_binary_batch(folder / f"{name}.bin") for name in _BATCHES]
-    images = [batch[:, 1:] for batch in batches]
-    labels = [batch[:, 0].astype(np.int64) for batch in batches]
-    train_images = np.concatenate(images[:5])
-    return train_images, np.concatenate(labels[:5]), np.ascontiguousarray(images[5]), labels[5]
-
-
-def _read_binary_batch(path: Path) -> np.ndarray:
-    """One file as ``[10000, 3073]`` bytes, after checking it against the digest of its images."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); put the CIFAR-10 binary file there") from None
-    if len(content) != _RECORD * _RECORDS:
-        raise DataError(f"{path}: has {len(content):,} bytes instead of {_RECORD * _RECORDS:,}; fetch the file again")
-    records = np.frombuffer(content, np.uint8).reshape(_RECORDS, _RECORD)
-    if digest_of_exact_records(records, path.stem) != json.loads(_CIFAR10_DIGESTS.read_text())["files"][path.stem]:
-        raise DataError(f"{path}: its images are not those of CIFAR-10 (sha256 differs); fetch the file again")
-    return records
-
-
-def digest_of_exact_records(records: np.ndarray, batch: str) -> str:
-    """sha256 of a batch's labels and of its images, less those that a known inexact copy differs in."""
-    inexact = json.loads(_CIFAR10_DIGESTS.read_text())["inexact"].get(batch, [])
-    exact = np.delete(records, inexact, axis=0)
-    return hashlib.sha256(records[:, 0].tobytes() + exact.tobytes()).hexdigest()
-
-
-def _read_torchvision(root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """torchvision's layout, each file's md5 checked before it is unpickled; downloaded where it is missing."""
-    from torchvision.datasets import CIFAR10
-
-    try:
-        try:
-            train = CIFAR10(str(root), train=True)  # writes nothing: the folder may be read-only
-        except RuntimeError:
-            root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / ".cifar10.lock"):  # torchvision downloads to the final path
-                train = CIFAR10(str(root), train=True, download=True)
-        test = CIFAR10(str(root), train=False)
-    except (OSError, RuntimeError) as error:
-        damaged = _damaged_files(root / CIFAR10.base_folder)
-        found = (
-            f"damaged (md5 differs): {', '.join(map(str, damaged))}" if damaged else f"{root}: CIFAR-10 is not there"
-        )
-        raise DataError(
-            f"{found}, and could not be downloaded ({error}). Put the folder "
-            "cifar-10-batches-py or cifar-10-batches-bin there, or set CIFAR10_ROOT to the folder that holds it"
-        ) from None
-    return *_arrays(train), *_arrays(test)
-
-
-def _damaged_files(folder: Path) -> list[Path]:
-    """The files of torchvision's layout that are there and not what they should be."""
-    from torchvision.datasets import CIFAR10, utils
-
-    files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
-    return [
-        folder / name
-        for name, md5 in files
-        if (folder / name).exists() and not utils.check_integrity(folder / name, md5)
-    ]
-
-
-def _arrays(dataset: object) -> tuple[np.ndarray, np.ndarray]:
-    images = dataset.data.transpose(0, 3, 1, 2).reshape(-1, 3072)
-    return np.ascontiguousarray(images), np.asarray(dataset.targets, np.int64)
-
-
-def _fingerprint(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(array.astype(np.uint8, copy=False).tobytes())
-    return digest.hexdigest()
