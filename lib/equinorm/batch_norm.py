@@ -7,16 +7,16 @@ activation from memory once, and the backward pass steps gamma and beta itself, 
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 from torch.nn import functional
 
+from equinorm.compiled import compiled
 from equinorm.products import SGD
 
 _EPSILON = 1e-5
 # Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-_COMPILED = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "cache": True}
+_COMPILED = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 
 
 class BatchNormReLU(nn.Module):
@@ -96,7 +96,7 @@ def _flat(x: Tensor) -> np.ndarray:
     return x.detach().view(-1).numpy()
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _forward(x, gamma, beta, running_mean, running_variance, momentum, y, statistics):  # noqa: ANN001, ANN202
     """y <- relu(gamma (x - mean) / deviation + beta) row by row; statistics <- mean and 1 / deviation."""
     channels, batch = x.shape
@@ -119,7 +119,7 @@ def _forward(x, gamma, beta, running_mean, running_variance, momentum, y, statis
             y[k, j] = np.float32(0) if value <= 0 else value  # NaN stays NaN
 
 
-@njit(**_COMPILED)
+@compiled(**_COMPILED)
 def _backward(gradient, x, y, statistics, gamma, beta, learning_rate, shrinkage, passed_on):  # noqa: ANN001, ANN202
     """passed_on <- the gradient with respect to x, given that with respect to y; then steps gamma and beta."""
     channels, batch = x.shape

@@ -10,15 +10,16 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 
+from equinorm.compiled import compiled
+
 _BLOCK = 32  # rows whose norms are taken before the first is scaled: no row waits for its own; they stay in the cache
 # Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-_SUM = {"fastmath": {"reassoc", "contract", "nsz"}, "cache": True}
+_SUM = {"fastmath": {"reassoc", "contract", "nsz"}}
 # Division by zero gives infinity, as in PyTorch, and no exception.
-_EXACT = {"error_model": "numpy", "cache": True}
+_EXACT = {"error_model": "numpy"}
 
 
 def cycle(weights: Sequence[Tensor], c: float) -> list[Tensor]:
@@ -37,7 +38,7 @@ def cycle(weights: Sequence[Tensor], c: float) -> list[Tensor]:
 
 
 # Not fastmath: inlining would spread it into _scale.
-@njit(**_EXACT)
+@compiled(**_EXACT)
 def _balance_pair(left, right, previous, c, scale):  # noqa: ANN001, ANN202
     runs, units, inputs = left.shape
     inverse = np.empty(inputs, left.dtype)
@@ -59,7 +60,7 @@ def _balance_pair(left, right, previous, c, scale):  # noqa: ANN001, ANN202
                 _scale(left[r, i], inverse, left.dtype.type(scale[r, i]))
 
 
-@njit(**_EXACT)
+@compiled(**_EXACT)
 def _column_sums_of_squares(matrix, sums):  # noqa: ANN001, ANN202
     """Four rows at a time: the sums go through memory a quarter as often."""
     rows, columns = matrix.shape
@@ -76,7 +77,7 @@ def _column_sums_of_squares(matrix, sums):  # noqa: ANN001, ANN202
             sums[j] += value * value
 
 
-@njit(**_SUM)
+@compiled(**_SUM)
 def _weighted_sum_of_squares(row, weights):  # noqa: ANN001, ANN202
     total = 0.0
     for j in range(row.size):
@@ -85,13 +86,13 @@ def _weighted_sum_of_squares(row, weights):  # noqa: ANN001, ANN202
     return total
 
 
-@njit(**_EXACT)  # no reassociation: column_factor * row_factor may overflow where the result does not
+@compiled(**_EXACT)  # no reassociation: column_factor * row_factor may overflow where the result does not
 def _scale(row, column_factors, row_factor):  # noqa: ANN001, ANN202
     for j in range(row.size):
         row[j] = (row[j] * column_factors[j]) * row_factor
 
 
-@njit(**_EXACT)
+@compiled(**_EXACT)
 def _divide_columns(weight, divisors):  # noqa: ANN001, ANN202
     for r in range(weight.shape[0]):
         for i in range(weight.shape[1]):
