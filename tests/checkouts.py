@@ -21,12 +21,32 @@ def copy_checkout(folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """For starting a copy's ./run_all.sh: with this interpreter and without this repository's library."""
+    """For starting a copy's ./run_all.sh: with this interpreter, without this repository's library, in plain ASCII."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PATH": path}
+    ascii_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return inherited | ascii_locale | {"PATH": path}
 
 
 def run_all(checkout: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run the copy's ./run_all.sh to its end, from `cwd` (default: beside the copy)."""
     command = ["bash", str(checkout / "run_all.sh"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=cwd or checkout.parent)
+
+
+_NAMESPACE = ["unshare", "--map-root-user", "--mount", "bash", "-euc"]
+
+
+def can_mount() -> bool:
+    """Whether `with_mounts` works here: Linux, and user namespaces."""
+    try:
+        return subprocess.run([*_NAMESPACE, "mount -t tmpfs tmpfs /mnt"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def with_mounts(script: str, **environment_: str) -> subprocess.CompletedProcess:
+    """Run `script` where it can mount what it likes; the mounts end with it."""
+    return subprocess.run(
+        [*_NAMESPACE, script], capture_output=True, text=True, env=environment() | environment_, cwd="/"
+    )

@@ -19,8 +19,9 @@ KINDS = {  # a part of the command line -> what kind of process that is
 
 
 def _as_from_a_terminal() -> None:
-    """Shells start what runs in the background with Ctrl-C ignored, which whatever that starts would inherit."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """In the background shells have Ctrl-C ignored, and nohup a closed terminal, which what they start inherits."""
+    for sign in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_DFL)
 
 
 class Command:

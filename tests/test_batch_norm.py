@@ -7,6 +7,8 @@ from torch import nn
 from equinorm.batch_norm import BatchNormReLU
 from equinorm.products import SGD
 
+pytestmark = pytest.mark.portable
+
 RUNS, FEATURES, BATCH = 2, 5, 17  # 17: no multiple of a vector's length
 STATE = ("gamma", "beta", "running_mean", "running_variance")
 

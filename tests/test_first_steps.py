@@ -9,6 +9,8 @@ from equinorm import data, training
 from equinorm.experiments import check_parameters
 from equinorm.first_steps import first_steps, last_images
 
+pytestmark = pytest.mark.portable
+
 CELL = {"variant": "enorm_bias", "p": 1, "seeds": [0, 3], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
 
 

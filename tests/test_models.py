@@ -11,6 +11,8 @@ from equinorm.experiments import VARIANTS, check_parameters
 from equinorm.models import FullyConnected
 from equinorm.products import SGD
 
+pytestmark = pytest.mark.portable
+
 # As in the experiments, all sizes are such that a run's matrices start at multiples of 16 bytes: a CPU's matrix
 # product may add in another order where they do not.
 SIZES = {"inputs": 24, "width": 12, "classes": 4}

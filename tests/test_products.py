@@ -6,6 +6,8 @@ import torch
 from equinorm import products
 from equinorm.products import add_product_, multiply
 
+pytestmark = pytest.mark.portable
+
 SHAPES = [(500, 3072, 256), (500, 500, 256), (10, 500, 256), (500, 256, 500), (500, 500, 80)]
 
 

@@ -10,6 +10,8 @@ from scipy import stats
 
 from equinorm.statistics import pooled_deviation
 
+pytestmark = pytest.mark.portable
+
 ACCURACIES = st.lists(st.integers(0, 100), min_size=2, max_size=9)
 
 

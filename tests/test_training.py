@@ -11,6 +11,8 @@ from torch.nn import functional
 from equinorm import evaluation, training
 from equinorm.experiments import VARIANTS, check_parameters
 
+pytestmark = pytest.mark.portable
+
 CPU = torch.device("cpu")
 
 

@@ -17,6 +17,8 @@ from equinorm.models import FullyConnected
 from equinorm.products import SGD
 from equinorm.variations import Variation
 
+pytestmark = pytest.mark.portable
+
 CPU = torch.device("cpu")
 SIZES = {"inputs": 24, "width": 12, "classes": 4}
 

@@ -4,7 +4,13 @@ import os
 import signal
 import sys
 
+for number, name in enumerate(("stdin", "stdout", "stderr")):  # a closed one would be the next file that is opened
+    if getattr(sys, name) is None:
+        os.open(os.devnull, os.O_RDWR)
+        setattr(sys, name, open(number, "w" if number else "r", closefd=False, encoding="utf-8"))  # noqa: SIM115
+
 import stopping
+import surroundings
 from arguments import parse_arguments
 
 STOPPED = "stopped; what is done is kept, and the same command goes on"
@@ -18,14 +24,20 @@ try:
         from run_studies import main
     else:
         from run_all import main
+    os.environ.update(surroundings.with_home(dict(os.environ)))
     status = main(arguments)
     sys.stdout.flush()
 except KeyboardInterrupt:
     print(STOPPED, file=sys.stderr)
-    status = 1
+    status = 130
 except BrokenPipeError:  # whoever read this has seen enough: `| head`
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not arguments.dry_run:
         print(STOPPED, file=sys.stderr)
+    status = 1
+except OSError as error:  # batch.py names the files of the outputs folder
+    what = error.filename or "standard output, or the limits of this machine"
+    print(f"{what}: {error.strerror}; what is done is kept, and the same command goes on", file=sys.stderr)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in its buffer would fail once more
     status = 1
 sys.exit(status)

@@ -18,7 +18,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml), or studies")
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
     parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")
-    parser.add_argument("--outputs", help="where results go (default: outputs/<profile>)")
+    parser.add_argument(
+        "--remake", action="store_true", help="make results that cannot be used again; the old ones are put aside"
+    )
+    parser.add_argument("--outputs", type=folder, help="where results go (default: outputs/<profile>)")
     parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
     parser.add_argument(
         "--jobs", type=whole_number, help="cells at once (default: one for each core, 2 GiB needed each)"
@@ -30,15 +33,20 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
     parser.add_argument(
-        "--profile",
-        dest="cluster_profile",
+        "--cluster",
         metavar="NAME|FOLDER",
-        help="a Snakemake profile, to run the cells on a cluster: slurm, kubernetes or your own (workflow/README.md)",
+        help="a Snakemake profile, to run the cells on a cluster: slurm or your own (workflow/README.md)",
     )
     arguments = parser.parse_args()
     if arguments.profile == "studies" and "studies" in names.split(", "):
         parser.error("config/studies.yaml: `studies` runs the notebooks in notebooks/studies; rename the file")
     return arguments
+
+
+def folder(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; allowed is the path of a folder")
+    return text
 
 
 def whole_number(text: str) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import stopping
+import surroundings
 from equinorm import data, provenance
 from equinorm.config import REPOSITORY
 from watch import Watcher
@@ -35,7 +36,7 @@ class Where:
 def on_this_machine(arguments: argparse.Namespace) -> Where:
     """As many cells at once as it has room for. Raises ValueError where it has no such device."""
     gpu = provenance.resolve_device(arguments.device).type == "cuda"
-    cores = os.cpu_count() or 1
+    cores = surroundings.cores()
     jobs = arguments.jobs or (1 if gpu else default_jobs(cores))
     threads = arguments.threads or max(1, cores // jobs)
     options = ["--cores", str(jobs * threads), "--jobs", str(jobs), "--quiet", "all"]  # a job says itself why it failed
@@ -46,7 +47,7 @@ def on_cluster(arguments: argparse.Namespace) -> Where:
     """What a Snakemake profile says, but for what the user says here. Raises ValueError where it cannot be used."""
     from cluster import find_profile  # takes seconds: it imports Snakemake
 
-    profile = find_profile(arguments.cluster_profile)
+    profile = find_profile(arguments.cluster)
     if not arguments.device.startswith("cuda"):  # whether there is a GPU is for each job to see on its node
         provenance.resolve_device(arguments.device)
     jobs = ["--jobs", str(arguments.jobs)] if arguments.jobs else []
@@ -57,8 +58,7 @@ def on_cluster(arguments: argparse.Namespace) -> Where:
 
 def default_jobs(cores: int) -> int:
     """One cell for each core, as memory allows: single-threaded cells share a machine best (`benchmarks/`)."""
-    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return max(1, min(cores, int(gibibytes / 2)))
+    return max(1, min(cores, int(surroundings.gibibytes() / 2)))
 
 
 def in_outputs(outputs: Path, work: Callable[[int], int]) -> int:
@@ -75,7 +75,9 @@ def in_outputs(outputs: Path, work: Callable[[int], int]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        return fail(f"{error.filename or outputs}: cannot be used for outputs ({error.strerror})")
+        if error.filename is None:  # not about a file: no more file handles, a full standard output, ...
+            raise
+        return fail(f"{error.filename}: cannot be used for outputs ({error.strerror})")
 
 
 @contextlib.contextmanager
@@ -85,7 +87,7 @@ def locked(outputs: Path) -> Iterator[int]:
     Raises BlockingIOError where another holds it, OSError where it cannot be written.
     """
     (outputs / "runs").mkdir(parents=True, exist_ok=True)
-    with (outputs / ".lock").open("w") as file:
+    with (outputs / ".lock").open("w", encoding="utf-8") as file:
         for attempt in range(_SECONDS_TO_STOP, -1, -1):  # of a launcher that was killed, Snakemake is still stopping
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,6 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "lib"))  # for whoever
 
 import nbformat
 import papermill
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -30,6 +31,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from equinorm.config import REPOSITORY
 from equinorm.experiments import unknown
 from orphans import stop_with
+from surroundings import for_notebook, temporary_root
 
 
 def check_names(notebook: Path, parameters: dict) -> None:
@@ -43,9 +45,14 @@ def check_names(notebook: Path, parameters: dict) -> None:
 def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None) -> None:
     """Run `notebook` in the repository's root and save it; raises what stopped it."""
     save_as.parent.mkdir(parents=True, exist_ok=True)
-    with socket_folder() as sockets:
+    with temporary_folder() as (folder, fits_sockets):
+        surroundings = for_notebook(dict(os.environ), folder)
+        os.environ.clear()
+        os.environ.update(surroundings)
         # Kernels that start at the same time over TCP race for ports.
-        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(sockets / "kernel"))
+        transport = {"transport": "ipc", "ip": str(folder / "kernel")} if fits_sockets else {}
+        own = KernelSpecManager(kernel_dirs=[])  # this interpreter's kernel, whatever others are called python3
+        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own, **transport)
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -58,6 +65,7 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
                 on_notebook_start=let_ctrl_c_stop,
                 start_timeout=120,
                 execution_timeout=timeout,
+                coalesce_streams=True,  # a progress bar's last state is kept, not all of them
             )
         finally:  # a kernel manager that was handed in is not shut down for us
             if manager.has_kernel:
@@ -77,18 +85,20 @@ def let_ctrl_c_stop(**_: object) -> None:
 
 
 @contextlib.contextmanager
-def socket_folder() -> Iterator[Path]:
-    """A new temporary folder; those of runners that were killed, whose locks nobody holds, are removed first."""
-    for left in Path(tempfile.gettempdir()).glob("enorm-*/.lock"):
-        with contextlib.suppress(OSError), left.open() as lock:
+def temporary_folder() -> Iterator[tuple[Path, bool]]:
+    """A new temporary folder, and whether its path is short enough for sockets; those of runners that were killed,
+    whose locks nobody holds, are removed first."""
+    root, fits = temporary_root()
+    for left in root.glob("enorm-*/.lock"):
+        with contextlib.suppress(OSError), left.open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left.parent)
-    with tempfile.TemporaryDirectory(prefix="enorm-") as name:
+    with tempfile.TemporaryDirectory(prefix="enorm-", dir=root) as name:
         folder = Path(name)
-        with (folder / ".unlocked").open("w") as lock:
+        with (folder / ".unlocked").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             (folder / ".unlocked").rename(folder / ".lock")
-            yield folder
+            yield folder, fits
 
 
 def reason(error: Exception, timeout: int | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from equinorm import randomness, training
+from equinorm import numerics, randomness, training
 from equinorm.data import DeviceData
 from equinorm.experiments import Parameters
 from equinorm.models import FullyConnected
@@ -21,6 +21,7 @@ def first_steps(
     items, at `learning_rate_factor` times the initial learning rate.
     """
     device, images = data.train_labels.device, len(data.train_labels)
+    numerics.set_up(parameters.precision, device)
     model = training.initial_model(parameters).to(device)
     sgd = SGD(learning_rate_factor * parameters.initial_learning_rate, parameters.weight_decay)
     orders = torch.stack([randomness.permutation(seed, 1, images) for seed in parameters.seeds]).to(device)
