@@ -1,0 +1,96 @@
+"""By how much something changes what a model computes, with the model left as it was."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def relative_change(
+    model: nn.Module, change: Callable[[], object], changed: Sequence[Tensor], inputs: tuple, named_inputs: dict
+) -> float:
+    """The relative change of ``model(*inputs, **named_inputs)`` by `change`: ‖after - before‖ / ‖before‖.
+
+    ‖ ‖ is the Euclidean norm over all floating-point numbers of the output, which is a tensor, or tuples, lists and
+    dicts of such. The model computes in eval mode, both times with the same random numbers. Afterwards `changed`, the
+    tensors that `change` writes to, the model's buffers, its training flags and the generators are what they were.
+
+    Raises ValueError for an output without such numbers.
+    """
+    cuda = sorted({tensor.device for tensor in changed if tensor.is_cuda}, key=str)
+    with _kept(changed), _buffers_kept(model), _in_eval_mode(model):
+        outputs = []
+        for prepare in (lambda: None, change):
+            prepare()
+            torch.clear_autocast_cache()  # it holds weights in bfloat16 as they were
+            with torch.random.fork_rng(devices=cuda):
+                outputs.append(_numbers(model(*map(_copy, inputs), **{k: _copy(v) for k, v in named_inputs.items()})))
+    before, after = outputs
+    if not len(before):
+        raise ValueError("the model's output holds no floating-point numbers, so that no change of it can be measured")
+    difference = torch.linalg.vector_norm(after - before)
+    return float(difference / torch.linalg.vector_norm(before)) if difference else 0.0
+
+
+def _numbers(output: object) -> Tensor:
+    """All floating-point numbers of a model's output, copied, in float64 on the CPU."""
+    parts = [tensor.detach().flatten().cpu().to(torch.float64, copy=True) for tensor in _tensors(output)]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+
+def _tensors(output: object) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        if output.is_floating_point():
+            yield output
+    elif isinstance(output, Mapping):
+        for part in output.values():
+            yield from _tensors(part)
+    elif isinstance(output, (tuple, list)):
+        for part in output:
+            yield from _tensors(part)
+
+
+def _copy(given: object) -> object:
+    return given.clone() if isinstance(given, Tensor) else given  # a model may write to its input
+
+
+@contextmanager
+def _kept(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Put back the values of `tensors`.
+
+    By ``.data``, which autograd does not count as a change: a backward pass may still follow.
+    """
+    values = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.data.copy_(value)
+        torch.clear_autocast_cache()
+
+
+@contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Put back the model's buffers, those that `forward` replaced by others too."""
+    held = [(module, dict(module.named_buffers(recurse=False))) for module in model.modules()]
+    with _kept([buffer for _, buffers in held for buffer in buffers.values()]):
+        try:
+            yield
+        finally:
+            for module, buffers in held:
+                for name, buffer in buffers.items():
+                    setattr(module, name, buffer)
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Not `model.train()` afterwards: parts of a model in training may be in eval mode, such as a frozen BatchNorm."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
