@@ -8,6 +8,8 @@ from scipy import stats
 from equinorm import comparisons
 from equinorm.fates import fates
 
+pytestmark = pytest.mark.portable
+
 
 def runs(*rows):
     frame = pd.DataFrame(rows, columns=["variant", "p", "seed", "test_accuracy"])
@@ -74,3 +76,10 @@ def test_table_and_its_markdown_say_where_there_is_nothing():
     assert header.split("|")[-3].strip() == "depths ahead"
     assert "+2.0" in first and first.split("|")[-3].strip() == "1 of 1"
     assert all(line.split("|")[-3].strip() == "0 of 0" and "nan" not in line for line in others)
+
+
+def test_only_pairs_of_the_variants_that_there_are():
+    frame = comparisons.table(runs(("enorm", 1, 0, 0.52)), ["enorm", "baseline", "batch_norm"])
+    pairs = {("enorm", "baseline"), ("batch_norm", "baseline"), ("enorm", "batch_norm")}
+    assert set(zip(frame["variant"], frame["against"], strict=True)) == pairs
+    assert comparisons.table(runs(("enorm", 1, 0, 0.52)), ["enorm"]).empty

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import shutil
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,7 +11,10 @@ import pytest
 
 from equinorm import cell, figures, html, report, results, tables
 from equinorm.config import Profile
+from equinorm.experiments import VARIANTS, Variant
 from equinorm.results import CellFiles
+
+pytestmark = pytest.mark.portable
 
 PROFILE = Profile(
     name="small", title="a test", dataset="digits", epochs=2, learning_rate=0.01, depths=[0],
@@ -30,8 +35,10 @@ def outputs(tmp_path_factory):
     frame.loc[broken, "step"] = 7
     frame.loc[broken, "diverged"] = True
     files = CellFiles(outputs / "runs", "enorm", 0)
-    history = results.History(frame.to_dict("records"), result.metadata["epoch_seconds"])
-    results.write(files, enorm, history, {key: result.metadata[key] for key in ("device", "data", "finished")})
+    made_with = {name: value for name, value in result.runs[0].items() if name not in ("seed", "epoch_seconds")}
+    for path in (files.csv, files.json):
+        path.unlink()
+    results.add(files, enorm, results.History(frame.to_dict("records"), [1.0, 1.0]), made_with, result.metadata["data"])
     return outputs
 
 
@@ -50,17 +57,99 @@ def test_every_file_of_the_summary_is_written_and_listed(grid, outputs):
     assert "not run yet" in text
     assert "1 diverged" in text
     assert "| ENorm | 0 | 1 | diverged | 2 | 7 |" in text  # p, seed, what, epoch, step
+    assert "[`report.html`](report.html)" in text
+    for name in ("baseline", "enorm"):  # the mean of the runs that trained, and how many; no interval of two values
+        mean, n = tables.accuracy(grid).set_index("variant").loc[name, ["mean", "n"]]
+        assert f"{100 * mean:.1f} ({n:.0f})" in text
+
+
+def of_variants(repeats, **changes):
+    return PROFILE.model_copy(update={"repeats": repeats, **changes})
+
+
+@pytest.mark.parametrize(("name", "title", "figure"), [("enorm", "ENorm", 2), ("enorm_bias", "ENorm with biases", 3)])
+def test_a_grid_of_one_variant_makes_a_report_of_one_variant(name, title, figure, outputs, tmp_path):
+    profile = of_variants({name: 2})
+    if name == "enorm":
+        shutil.copytree(outputs / "runs", tmp_path / "runs")
+    else:
+        cell.run(**profile.cells()[0].model_dump(), outputs=str(tmp_path), device="cpu")
+    report.write(tables.collect(profile, tmp_path), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    headers = [line for line in text.splitlines() if line.startswith("| p ")]
+    assert headers and all([cell.strip() for cell in line.split("|")[2:-1]] in ([title], ["0"]) for line in headers)
+    assert "| –" not in text and "Baseline" not in text and "not run yet" not in text
+    assert ("## With biases" in text) == (figure == 3) and ("## Accuracy over depth" in text) == (figure == 2)
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    suffix = "_biases" if figure == 3 else ""
+    assert drawn == {f"figure_{figure}", f"curves_train_loss{suffix}", f"curves_test_accuracy{suffix}"}
+    assert all(f"figures/{name}.svg" in text for name in drawn)
+
+
+def test_a_variant_that_only_the_registry_has_is_in_no_report(grid, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "mine", Variant("mine", "Mine", (0.1,) * 10))
+    frames = report.all_tables(grid)
+    assert "Mine" not in report.render(grid, frames, base="")
+    assert report.variants(PROFILE, biases=False) == ["baseline", "batch_norm", "enorm"]  # in the registry's order
+    assert report.variants(of_variants({"mine": 1, "baseline": 1}), biases=False) == ["baseline", "mine"]
+
+
+PROTOCOL = {"dataset": "cifar10", "epochs": 60, "learning_rate": None, "depths": [1, 3]}
+
+
+@pytest.mark.parametrize(
+    ("repeats", "numbers"),
+    [
+        ({"batch_norm": 1}, []),
+        ({"enorm_batch_norm": 1}, [6]),
+        ({"baseline": 1, "enorm": 1}, [1, 10]),
+        (
+            dict.fromkeys(["baseline", "batch_norm", "enorm", "enorm_batch_norm", "baseline_bias", "enorm_bias"], 1),
+            None,
+        ),
+    ],
+)
+def test_claims_are_judged_where_the_profile_has_their_variants(repeats, numbers, tmp_path):
+    empty = tables.collect(of_variants(repeats, **PROTOCOL), tmp_path)
+    frames = report.all_tables(empty)
+    judged = frames["claims"]["number"].tolist()
+    assert judged == (list(range(1, 12)) if numbers is None else numbers)
+    assert set(frames["comparisons"]["variant"]) | set(frames["comparisons"]["against"]) <= set(repeats)
+    text = report.render(empty, frames, base="")
+    assert ("## The claims of the 2019 report" in text) == bool(judged)
+    assert ("Claims about single depths" in text) == bool({6, 7, 10} & set(judged))
+
+
+def test_links_into_the_repository_lead_there_from_wherever_the_report_is(tmp_path):
+    outputs = tmp_path / "somewhere" / "else" / "mine"
+    report.write(tables.collect(of_variants({"baseline": 1, "enorm": 1}, **PROTOCOL), outputs), outputs)
+    links = re.findall(r"\]\(([^)#]+)\)", (outputs / "report.md").read_text())
+    into = [link for link in links if link.startswith("..")]
+    assert len(into) > 2 and all((outputs / link).exists() for link in into)
+    assert all((outputs / link).is_file() for link in links if link.endswith((".csv", ".svg", ".png", ".html")))
+
+
+def test_published_curves_are_beside_runs_of_the_protocol_only(grid, tmp_path):
+    assert not {"published_differences", "claims", "further_runs"} & set(report.all_tables(grid))
+    assert len(report.accuracy_figure(grid, report.all_tables(grid), biases=False).axes) == 1
+    for change in ({}, {"epochs": 3}, {"learning_rate": 0.1}):
+        profile = of_variants({"baseline": 1, "enorm": 1}, **(PROTOCOL | change))
+        like = tables.collect(profile, tmp_path)
+        figure = report.accuracy_figure(like, frames := report.all_tables(like), biases=False)
+        assert (len(figure.axes) == 3) == (change == {})
+        assert ("curves of the paper and the 2019 report" in report.render(like, frames, base="")) == (change == {})
+    plt.close("all")
 
 
 def test_summary_is_current_until_a_result_is_damaged(grid, outputs):
     report.write(grid, outputs)
-    assert tables.summary_is_current(tables.collect(PROFILE, outputs), outputs)
+    assert report.summary_is_current(tables.collect(PROFILE, outputs), outputs)
     files = CellFiles(outputs / "runs", "baseline", 0)
     good = files.csv.read_bytes()
     files.csv.write_bytes(good[:-1])
-    assert not tables.summary_is_current(tables.collect(PROFILE, outputs), outputs)
+    assert not report.summary_is_current(tables.collect(PROFILE, outputs), outputs)
     files.csv.write_bytes(good)
-    assert not tables.summary_is_current(grid, outputs / "elsewhere")
+    assert not report.summary_is_current(grid, outputs / "elsewhere")
 
 
 def test_a_diverged_run_is_not_in_the_mean_and_is_counted(grid):
@@ -90,22 +179,6 @@ def test_a_report_of_nothing_says_so(tmp_path):
 def test_result_describes_itself(grid):
     said = grid.results["enorm", 0].describe()
     assert said.startswith("enorm, p = 0, 2 run(s) of 2 epochs: digits (scikit-learn), not CIFAR-10; float32 on ")
-
-
-@pytest.mark.parametrize("variants", [["baseline_bias", "enorm_bias"], list(figures.COLOURS)[:4]])
-@pytest.mark.parametrize("marks", [[], ["diverged"], ["diverged", "stuck"], ["diverged", "stuck", "missing"]])
-def test_accuracy_over_depth_has_room_whatever_the_legend_holds(variants, marks, recwarn):
-    cells = [{"variant": variant, "p": p} for variant in variants for p in (1, 3, 5)]
-    runs = pd.DataFrame(cells).assign(test_accuracy=0.5, fate="trained")
-    status = pd.DataFrame(cells).assign(status="done", diverged=0, stuck=0)
-    for row, mark in enumerate(marks):
-        status.loc[row, "status" if mark == "missing" else mark] = "missing" if mark == "missing" else 1
-    figure = figures.accuracy_over_depth(runs, status, variants)
-    figure.canvas.draw()
-    legend = figure.axes[0].get_legend().get_window_extent()
-    assert figure.axes[0].get_position().width > 0.75
-    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
-    assert not recwarn.list
 
 
 def test_curves_have_a_line_for_each_seed_and_a_mark_where_one_diverged(grid):

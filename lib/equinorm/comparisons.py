@@ -4,6 +4,7 @@ The depths are the sample: the interval says how sure it is that one variant is 
 at a single one. Where a difference has a trend over depth, its mean depends on which depths were run.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ PAIRS = (
     ("enorm_bias", "baseline_bias"),
 )
 """What the claims of the 2019 report compare: (a, b) for "a against b"."""
+
+_COLUMNS = [
+    "variant", "against", "depths", "ahead", "difference", "low", "high", "effect_size",
+    "trend", "trend_low", "trend_high",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,12 @@ def compare(runs: pd.DataFrame, a: str, b: str) -> Comparison:
     return Comparison(paired.fillna(means[a] - means[b]).dropna().astype(float))
 
 
-def table(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row for each of PAIRS: variant, against, depths (how many), ahead (at how many), and in points of accuracy
-    difference, low, high (its 95 % interval); effect_size; trend, trend_low, trend_high: points per 10 layers."""
+def table(runs: pd.DataFrame, variants: Collection[str] = tuple(VARIANTS)) -> pd.DataFrame:
+    """One row for each of PAIRS of `variants`: variant, against, depths (how many), ahead (at how many), and in points
+    of accuracy difference, low, high (its 95 % interval); effect_size; trend, trend_low, trend_high: points per 10
+    layers."""
     rows = []
-    for a, b in PAIRS:
+    for a, b in (pair for pair in PAIRS if set(pair) <= set(variants)):
         comparison = compare(runs, a, b)
         low, high = comparison.interval
         trend, trend_low, trend_high = comparison.trend
@@ -112,7 +119,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
                 "trend_high": 1000 * trend_high,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def markdown(comparisons: pd.DataFrame) -> str:

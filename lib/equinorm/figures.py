@@ -1,19 +1,16 @@
 """The figures, drawn with seaborn: each takes a tidy table and returns a matplotlib figure."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from equinorm.experiments import VARIANTS
 from equinorm.files import atomically
-from equinorm.statistics import interval_ends
 
 # Okabe and Ito's colours, which remain distinct for colour-blind readers; markers differ too, for print.
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
@@ -44,8 +41,10 @@ MARKERS = {name: _MARKERS[_place(name) % len(_MARKERS)] for name in VARIANTS}
 
 
 def use_style() -> None:
-    """Readable at the width of a page; SVGs with the same bytes each time they are drawn."""
+    """Readable at the width of a page; SVGs with the same bytes each time, whatever a user's matplotlibrc says."""
+    plt.rcdefaults()
     sns.set_theme(context="notebook", style="whitegrid", font_scale=0.95)
+    plt.rcParams.update({"grid.color": "0.9", "axes.edgecolor": "0.7", "xtick.color": "0.3", "ytick.color": "0.3"})
     plt.rcParams.update({"svg.hashsalt": "equinorm", "svg.fonttype": "none", "savefig.bbox": "tight"})
 
 
@@ -80,58 +79,6 @@ def training_curves(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def accuracy_over_depth(runs: pd.DataFrame, status: pd.DataFrame, variants: list[str]) -> Figure:
-    """Figures 2 and 3 of the 2019 report: final test accuracy over p; mean, 95 % interval, and every run as a dot.
-
-    - runs: one row per run, as `tables.final_runs` gives it
-    - status: one row per cell, as `tables.status` gives it; cells not run yet are marked, and runs that did not train
-    """
-    use_style()
-    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
-    runs = runs[runs["variant"].isin(variants) & (runs["fate"] == "trained")]
-    depths = sorted(status["p"].unique())
-    width = min((b - a for a, b in pairwise(depths)), default=2)
-    for k, variant in enumerate(variants):
-        shift = (k - (len(variants) - 1) / 2) * 0.06 * width  # so that error bars stand beside each other
-        own = runs[runs["variant"] == variant]
-        place = own["p"].map(depths.index)
-        for _, piece in own.groupby(place - place.rank(method="dense")):  # no line across a depth without a run
-            sns.lineplot(
-                x=piece["p"] + shift, y=piece["test_accuracy"], color=COLOURS[variant], marker=MARKERS[variant], ms=7,
-                errorbar=interval_ends, err_style="bars", err_kws={"capsize": 3}, ax=axis,
-            )  # fmt: skip
-            axis.plot(
-                piece["p"] + shift, piece["test_accuracy"], MARKERS[variant], color=COLOURS[variant], ms=3.5, alpha=0.6
-            )
-        axis.plot([], [], color=COLOURS[variant], marker=MARKERS[variant], ms=7, mec="w", label=VARIANTS[variant].title)
-        cells = status[status["variant"] == variant]
-        _mark(axis, cells[cells["diverged"] > 0], shift, "X", 8, COLOURS[variant], k)
-        _mark(axis, cells[cells["stuck"] > 0], shift, "*", 10, COLOURS[variant], k)
-        _mark(axis, cells[cells["status"] != "done"], shift, "$?$", 9, COLOURS[variant], k)
-    status = status[status["variant"].isin(variants)]
-    marks = {
-        "X": ("diverged (NaN) in at least one run", status["diverged"] > 0),
-        "*": ("stuck at chance in at least one run", status["stuck"] > 0),
-        "$?$": ("not run yet", status["status"] != "done"),
-    }
-    marked = [(marker, label) for marker, (label, present) in marks.items() if present.any()]
-    for marker, label in marked:
-        axis.plot([], [], marker=marker, ls="", color="0.35", ms=8, label=label)
-    axis.set(xlabel="p (number of intermediary layers)", ylabel="test accuracy", xticks=depths)
-    axis.set_xlim(min(depths) - width / 2, max(depths) + width / 2)
-    axis.yaxis.set_major_formatter(PercentFormatter(1))
-    # The runs set the scale: with two runs an interval can be longer than all of the axis, and is cut off there.
-    low, high = (runs["test_accuracy"].min(), runs["test_accuracy"].max()) if len(runs) else (0.0, 1.0)
-    margin = 0.01 + 0.2 * (high - low)
-    room = 0.06 * len(variants) * (high - low + 2 * margin) if marked else 0  # for the marks, below the lines
-    axis.set_ylim(low - margin - room, min(1, high + margin))
-    entries = len(variants) + len(marked)
-    columns = {4: 2 if marked else 4}.get(entries, min(entries, 3))  # the marks' labels are long
-    if entries:
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, frameon=False)
-    return figure
-
-
 def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: list[str]) -> Figure | None:
     """`column` over epochs, a panel for each depth, a line for each variant (mean over seeds, all seeds shaded).
 
@@ -160,15 +107,6 @@ def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: l
         if column == "test_accuracy":
             axis.yaxis.set_major_formatter(PercentFormatter(1))
     return grid.figure
-
-
-def _mark(axis: Axes, cells: pd.DataFrame, shift: float, marker: str, size: float, colour: str, row: int) -> None:
-    """Mark `cells` near the lower edge of the plot, one row for each variant."""
-    if len(cells):
-        axis.plot(
-            cells["p"] + shift, [0.03 + 0.045 * row] * len(cells), marker=marker, ls="", color=colour, ms=size,
-            transform=axis.get_xaxis_transform(),
-        )  # fmt: skip
 
 
 def write(figure: Figure, stem: Path) -> list[Path]:

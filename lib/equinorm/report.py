@@ -1,6 +1,8 @@
 """Tables, figures and report of a profile, written from its results: every number in the report comes from a table."""
 
+import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -8,24 +10,39 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from equinorm import claims, comparisons, figures, html, statistics, studies, tables
-from equinorm.config import REPOSITORY
+from equinorm import (
+    claims,
+    comparisons,
+    depth_figure,
+    figures,
+    further_runs,
+    html,
+    published,
+    spread,
+    studies,
+    tables,
+    up_to_date,
+)
+from equinorm.config import REPOSITORY, Profile
 from equinorm.experiments import VARIANTS
 from equinorm.files import atomically
+from equinorm.results import Result
 from equinorm.tables import Grid
 
-MAIN_VARIANTS = figures.variants_with(biases=False)
-BIAS_VARIANTS = figures.variants_with(biases=True)
+
+def variants(profile: Profile, *, biases: bool) -> list[str]:
+    """The variants of `profile` without biases (Figure 2) or with (Figure 3), in the order of the registry."""
+    return [name for name in figures.variants_with(biases=biases) if name in profile.repeats]
 
 
 def status_sentence(grid: Grid) -> str:
     """How much of the profile there is, and on what data, in a few sentences of Markdown."""
-    cells, done = len(grid.profile.cells()), len(grid.results)
-    runs = sum(len(result.parameters.seeds) for result in grid.results.values())
-    sentence = f"**{done} of {cells} cells are done** ({runs} of {total_runs(grid)} runs)."
-    if grid.problems:
-        sentence += f" {cells - done} are missing and shown as such."
-    data = sorted({result.metadata["data"]["description"] for result in grid.results.values()})
+    cells, missing = len(grid.profile.cells()), len({**grid.missing, **grid.problems})
+    runs = sum(asked_runs(result) for result in grid.results.values())
+    sentence = f"**{cells - missing} of {cells} cells are done** ({runs} of {total_runs(grid)} runs)."
+    if missing:
+        sentence += f" {missing} are not, and shown as such."
+    data = sorted({result.data for result in grid.results.values()})
     return sentence + (f" Data: {'; '.join(data)}." if data else "")
 
 
@@ -34,35 +51,74 @@ def total_runs(grid: Grid) -> int:
     return sum(len(cell.seeds) for cell in grid.profile.cells())
 
 
+def asked_runs(result: Result) -> int:
+    """How many of the runs that were asked for a cell has, without the further ones where all diverged."""
+    return len(set(result.parameters.seeds) & {run["seed"] for run in result.runs})
+
+
 def write(grid: Grid, outputs: Path) -> pd.DataFrame:
     """Write tables/*.csv, figures/*.svg and .png, report.md and report.html under `outputs`; returns what was written.
 
-    The report of the `paper` profile is written to the repository's report.md too.
+    The report of the `paper` profile is written to the repository's report.md too. Raises ValueError where there is no
+    usable run but a report of earlier ones, which then stays as it is.
     """
+    if not grid.results and (outputs / "report.md").exists():
+        raise ValueError(f"{outputs}: no run there can be used; {outputs / 'report.md'} stays as it is")
     frames = all_tables(grid)
     written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in frames.items()]
     for name, figure in all_figures(grid, frames).items():
         written += figures.write(figure, outputs / "figures" / name)
-    report = render(grid, frames, base="")
+    report = render(grid, frames, base="", root=f"{os.path.relpath(REPOSITORY, outputs)}/")
     written.append(_write_text(report, outputs / "report.md"))
     written.append(_write_text(html.page(report, outputs), outputs / "report.html"))
     if grid.profile.name == "paper" and outputs.resolve() == REPOSITORY / "outputs" / "paper":
         written.append(_write_text(render(grid, frames, base="outputs/paper/", root=""), REPOSITORY / "report.md"))
-    _write_text(tables.inputs_digest(grid) + "\n", outputs / "tables" / "inputs.sha256")
+    _write_text(inputs_digest(grid) + "\n", outputs / "tables" / "inputs.sha256")
     return pd.DataFrame({"file": [os.path.relpath(path, REPOSITORY) for path in written]})
+
+
+def inputs_digest(grid: Grid) -> str:
+    """What the summary of `grid` is made of (see `up_to_date`): besides its runs what is missing, what the profile and
+    its variants are called, the report's template, and for the paper's grid what the studies found and trained."""
+    profile, template = grid.profile, Path(__file__).parent / "templates" / "report.md.j2"
+    return up_to_date.digest(
+        REPOSITORY / "notebooks" / "summary.ipynb",
+        (result.digest() for result in grid.results.values()),
+        profile.model_dump(mode="json"),
+        [dataclasses.asdict(VARIANTS[name]) for name in profile.repeats],
+        sorted(grid.reason(key) for key in {**grid.missing, **grid.problems}),
+        template.read_text(encoding="utf-8"),
+        published.FILE.read_text(encoding="utf-8"),
+        repr(studies.answers(studies.OUTPUTS)) if profile.name == "paper" else "",
+        further_runs.table(grid, studies.OUTPUTS).to_csv() if follows_protocol(grid) else "",
+    )
+
+
+def summary_is_current(grid: Grid, outputs: Path) -> bool:
+    """Whether the tables, figures and report under `outputs` are those of `grid`."""
+    try:
+        return (outputs / "tables" / "inputs.sha256").read_text(encoding="utf-8").strip() == inputs_digest(grid)
+    except OSError:
+        return False
 
 
 def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
     """Every table, by the name of its file."""
+    runs, accuracy = tables.final_runs(grid), tables.accuracy(grid)
     frames = {
-        "runs": tables.final_runs(grid),
+        "runs": runs,
         "status": tables.status(grid),
-        "accuracy": tables.accuracy(grid),
+        "accuracy": accuracy,
+        "seed_spread": spread.by_depth(accuracy),
         "cost": tables.cost(grid),
     }
     if follows_protocol(grid):
-        frames["comparisons"] = comparisons.table(frames["runs"])
-        frames["claims"] = claims.judge(claims.Evidence(frames["runs"], frames["status"], frames["cost"]))
+        names, further = grid.profile.repeats, further_runs.table(grid, studies.OUTPUTS)
+        frames["further_runs"] = further
+        frames["published_differences"] = published.differences(runs)
+        frames["published_levels"] = published.levels(runs)
+        frames["comparisons"] = comparisons.table(runs, names)
+        frames["claims"] = claims.judge(claims.Evidence(runs, frames["status"], frames["cost"], further), names)
     return frames
 
 
@@ -72,15 +128,28 @@ def follows_protocol(grid: Grid) -> bool:
     return profile.dataset == "cifar10" and profile.epochs == 60 and profile.learning_rate is None
 
 
+def accuracy_figure(grid: Grid, frames: dict[str, pd.DataFrame], *, biases: bool) -> Figure | None:
+    """Figure 2 of the 2019 report, or Figure 3 (`biases`); None where the profile has no such variants."""
+    shown = variants(grid.profile, biases=biases)
+    if not shown:
+        return None
+    curves = published.behind(shown, grid.profile.depths) if follows_protocol(grid) else None
+    return depth_figure.accuracy_over_depth(frames["runs"], frames["status"], shown, frames["seed_spread"], curves)
+
+
+def curves_figure(grid: Grid, column: str, *, biases: bool) -> Figure | None:
+    """Training curves: "train_loss" or "test_accuracy" over epochs; None where there are none."""
+    label = {"train_loss": "training loss", "test_accuracy": "test accuracy"}[column]
+    return figures.curves_over_epochs(tables.epochs(grid), column, label, variants(grid.profile, biases=biases))
+
+
 def all_figures(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Every figure there is data for, by the name of its files; `frames` as `all_tables` gives them."""
-    runs, status, epochs = frames["runs"], frames["status"], tables.epochs(grid)
     drawn = {}
-    for name, variants in (("figure_2", MAIN_VARIANTS), ("figure_3", BIAS_VARIANTS)):
-        drawn[name] = figures.accuracy_over_depth(runs, status, [v for v in variants if v in grid.profile.repeats])
-    for column, label in (("train_loss", "training loss"), ("test_accuracy", "test accuracy")):
-        drawn[f"curves_{column}"] = figures.curves_over_epochs(epochs, column, label, MAIN_VARIANTS)
-        drawn[f"curves_{column}_biases"] = figures.curves_over_epochs(epochs, column, label, BIAS_VARIANTS)
+    for biases, name, suffix in ((False, "figure_2", ""), (True, "figure_3", "_biases")):
+        drawn[name] = accuracy_figure(grid, frames, biases=biases)
+        for column in ("train_loss", "test_accuracy"):
+            drawn[f"curves_{column}{suffix}"] = curves_figure(grid, column, biases=biases)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
@@ -95,65 +164,70 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
     results = grid.results.values()
     answers = studies.answers(studies.OUTPUTS) if grid.profile.name == "paper" else []
     studied = [answer.name for answer in answers]
+    main, biased = (variants(grid.profile, biases=biases) for biases in (False, True))
     return template.render(
         base=base,
         root=root,
         base_of_studies=f"{root}outputs/studies/",
         folder=f"outputs/{grid.profile.name}",
         profile=grid.profile,
+        follows_protocol=follows_protocol(grid),
         claims=frames.get("claims"),
+        claims_in_2019=len(claims.CLAIMS),
+        about_single_depths=_about_single_depths(frames.get("claims")),
         verdicts=_verdicts(frames.get("claims")),
         rules=_rules(frames.get("claims")),
-        comparisons=comparisons.markdown(frames["comparisons"]) if "comparisons" in frames else None,
+        comparisons=_markdown(comparisons.markdown, frames.get("comparisons")),
         enorm_trend=_against_baseline(frames.get("comparisons")),
+        published_differences=_markdown(published.differences_markdown, frames.get("published_differences")),
+        published_levels=_markdown(published.levels_markdown, frames.get("published_levels")),
         answers=answers,
         studied=studied,
         unanswered=[title for name, title in studies.STUDIES.items() if name not in studied],
-        spread=statistics.pooled_deviation(accuracy["n"], accuracy["sd"]).deviation,
+        seed_spread=spread.in_words(frames["seed_spread"]),
+        seed_noise=spread.noise_in_words(frames["seed_spread"]),
         status_sentence=status_sentence(grid),
-        data="; ".join(sorted({result.metadata["data"]["description"] for result in results})) or "none yet",
+        data="; ".join(sorted({result.data for result in results})) or "none yet",
         repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
-        missing=status[status["status"] == "missing"],
+        missing=status[status["status"] != "done"],
         cs=sorted({cell.c for cell in grid.profile.cells() if VARIANTS[cell.variant].enorm}),
         rates_table=rates_table(grid),
-        main_table=accuracy_table(grid, accuracy, MAIN_VARIANTS),
-        bias_table=accuracy_table(grid, accuracy, BIAS_VARIANTS),
+        main=[VARIANTS[name].title for name in main],
+        biased=[VARIANTS[name].title for name in biased],
+        main_grey=_grey(grid, main),
+        biased_grey=_grey(grid, biased),
+        main_table=accuracy_table(grid, accuracy, main),
+        bias_table=accuracy_table(grid, accuracy, biased),
         single=_with_single_runs(accuracy),
-        curves=any(
-            variant in MAIN_VARIANTS and not r.frame["diverged"].all() for (variant, _), r in grid.results.items()
-        ),
-        bias_curves=any(
-            variant in BIAS_VARIANTS and not r.frame["diverged"].all() for (variant, _), r in grid.results.items()
-        ),
+        curves=_any_curve(grid, main),
+        bias_curves=_any_curve(grid, biased),
         panels=figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
         untrained=frames["runs"][frames["runs"]["fate"] != "trained"],
         cost_table=cost_table(cost),
         duration=_duration(cost["seconds"].sum()),
         runs_done=int(cost["runs"].sum()),
-        restarts=int(cost["runs"].sum()) - sum(len(result.parameters.seeds) for result in results),
+        restarts=int(cost["runs"].sum()) - sum(map(asked_runs, results)),
         runs_total=total_runs(grid),
         hours=cost["seconds"].sum() / 3600,
         minutes_per_run=cost["seconds_per_run"].mean() / 60,
         hours_in_2019=claims.HOURS_IN_2019,
         runs_in_2019=claims.RUNS_IN_2019,
-        devices=sorted({_device(result.metadata["device"]) for result in results}),
-        versions=sorted({_versions(result.metadata["versions"]) for result in results}),
-        commits=sorted({result.metadata["git_commit"] for result in results}),
+        devices=sorted({_device(device) for result in results for device in result.devices}),
+        versions=sorted({_versions(run["versions"]) for result in results for run in result.runs}),
+        commits=sorted({run["git_commit"] for result in results for run in result.runs}),
         titles={name: variant.title for name, variant in VARIANTS.items()},
     )
 
 
 def accuracy_table(grid: Grid, accuracy: pd.DataFrame, variants: list[str]) -> str:
-    """A Markdown table: a row for each p, a column for each variant; mean ± half the 95 % interval in %, (n)."""
+    """A Markdown table: a row for each p, a column for each of the profile's `variants`; mean in %, (n)."""
     cells = accuracy.set_index(["variant", "p"])
     rows = []
     for p in grid.profile.depths:
         row = {"p": p}
         for variant in variants:
-            if (variant, p) in cells.index:
-                row[VARIANTS[variant].title] = _accuracy_text(cells.loc[(variant, p)])
-            else:
-                row[VARIANTS[variant].title] = "not run yet" if variant in grid.profile.repeats else "–"
+            done = (variant, p) in cells.index
+            row[VARIANTS[variant].title] = _accuracy_text(cells.loc[(variant, p)]) if done else "not run yet"
         rows.append(row)
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
@@ -180,8 +254,7 @@ def cost_table(cost: pd.DataFrame) -> str:
 def _accuracy_text(cell: pd.Series) -> str:
     parts = []
     if cell["n"]:
-        interval = "" if pd.isna(cell["ci95"]) else f" ± {100 * cell['ci95']:.1f}"
-        parts.append(f"{100 * cell['mean']:.1f}{interval} ({cell['n']:.0f})")
+        parts.append(f"{100 * cell['mean']:.1f} ({cell['n']:.0f})")
     parts += [f"{cell[fate]:.0f} {fate}" for fate in ("diverged", "stuck") if cell[fate]]
     return ", ".join(parts)
 
@@ -196,16 +269,40 @@ def _verdicts(judged: pd.DataFrame | None) -> dict[str, list[int]]:
     return {verdict: numbers for verdict, numbers in found.items() if numbers}
 
 
+def _markdown(write: Callable[[pd.DataFrame], str], table: pd.DataFrame | None) -> str | None:
+    """A table for a reader; None for one that is not there or has no rows."""
+    return None if table is None or table.empty else write(table)
+
+
 def _against_baseline(compared: pd.DataFrame | None) -> pd.Series | None:
     """The row of ENorm against the baseline, of `comparisons.table`."""
     if compared is None:
         return None
-    return compared[(compared["variant"] == "enorm") & (compared["against"] == "baseline")].iloc[0]
+    rows = compared[(compared["variant"] == "enorm") & (compared["against"] == "baseline")]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _about_single_depths(judged: pd.DataFrame | None) -> list[int]:
+    """The numbers of the claims about single depths, those of them that are judged."""
+    return [] if judged is None else [n for n in claims.ABOUT_SINGLE_DEPTHS if n in set(judged["number"])]
+
+
+def _grey(grid: Grid, names: list[str]) -> list[str]:
+    """Whose curves are behind those of the variants `names` in a figure."""
+    if not follows_protocol(grid):
+        return []
+    drawn = published.behind(names, grid.profile.depths)
+    return [f"the {title}" for source, title in published.SOURCES.items() if source in set(drawn["source"])]
+
+
+def _any_curve(grid: Grid, names: list[str]) -> bool:
+    """Whether one of these variants has an epoch to draw."""
+    return any(name in names and not result.frame["diverged"].all() for (name, _), result in grid.results.items())
 
 
 def _rules(judged: pd.DataFrame | None) -> dict[str, list[int]]:
     """What claims ask for -> the numbers of those that do."""
-    return {} if judged is None else judged.groupby("rule", sort=False)["number"].agg(list).to_dict()
+    return {} if judged is None or judged.empty else judged.groupby("rule", sort=False)["number"].agg(list).to_dict()
 
 
 def _with_single_runs(accuracy: pd.DataFrame) -> list[str]:
@@ -234,5 +331,5 @@ def _write_table(frame: pd.DataFrame, path: Path) -> Path:
 
 def _write_text(text: str, path: Path) -> Path:
     with atomically(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     return path

@@ -14,8 +14,9 @@ class Variation(BaseModel):
     - norms: "simultaneous" takes all of a cycle's norms before anything is rescaled (the authors' published code)
     - batch_norm_rescaling: "gamma_beta" multiplies gamma and beta by d_i instead of row i, which BatchNorm would undo:
       then a cycle leaves the function of a network with BatchNorm as it is
-    - learning_rates: "constant"; or "published", the authors' code for ENorm + BN, which takes 0.1 / E off per epoch
-      from whatever rate it starts at, so that one below 0.1 becomes negative
+    - learning_rates: "constant"; or "published", what the 2019 report's notebook has for ENorm + BN: it takes 0.1 / E
+      off per epoch from whatever rate it starts at, so that one below 0.1 becomes negative. (The authors' own code
+      lowers the rate to 0, as the protocol does.)
     - normalisation: "image" gives each channel of each image mean 0 and deviation 1 by itself
     - loss: "softmax_cross_entropy" puts a softmax before the cross-entropy, which has one in it
     - training_images: only so many, the first ones; the rest is a validation set
