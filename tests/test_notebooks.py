@@ -79,7 +79,9 @@ def test_a_fork_changes_the_address_in_one_place(tmp_path):
     assert "colab.research.google.com/github/your_account" not in readme
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param("enorm", marks=pytest.mark.portable), *sorted(set(VARIANTS) - {"enorm"})]
+)
 def test_variant_notebook_trains_and_writes_its_results(variant, tmp_path):
     done = run_notebook(f"notebooks/{variant}.ipynb", tmp_path, TINY)
     assert done.returncode == 0, done.stderr
@@ -160,10 +162,48 @@ def test_killed_kernel_fails_the_notebook(tmp_path):
 def test_outside_colab_the_bootstrap_cell_finds_the_repository_and_its_library(folder):
     (cell,) = tagged(REPOSITORY / "notebooks" / "enorm.ipynb", "bootstrap")
     kept = {name: value for name, value in os.environ.items() if name not in ("COLAB_RELEASE_TAG", "PYTHONPATH")}
-    code = cell.source + "\nimport equinorm\nprint(os.getcwd(), equinorm.__file__)"
+    code = cell.source + "\nimport equinorm\nprint(os.getcwd(), equinorm.__file__, sep='\\n')"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=kept, cwd=REPOSITORY / folder, check=True)
-    assert done.stdout.split() == [str(REPOSITORY), str(REPOSITORY / "lib" / "equinorm" / "__init__.py")]
+    assert done.stdout.splitlines() == [str(REPOSITORY), str(REPOSITORY / "lib" / "equinorm" / "__init__.py")]
+
+
+@pytest.mark.portable
+def test_papermill_from_another_folder_finds_the_library_and_reads_lists_and_a_data_set_has_its_own_rate(tmp_path):
+    """As a student types it, in a folder that has nothing to do with the repository."""
+    given = {"p": "1", "epochs": "1", "dataset": "digits", "seeds": "[0, 1]", "outputs": str(tmp_path)}
+    words = [word for name, value in given.items() for word in ("-p", name, value)]
+    notebook, executed = REPOSITORY / "notebooks" / "baseline.ipynb", tmp_path / "executed.ipynb"
+    command = [sys.executable, "-m", "papermill", notebook, executed, *words]
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=kept)
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_csv(tmp_path / "runs" / "baseline" / "p01.csv")
+    assert frame["seed"].tolist() == [0, 1]
+    assert set(frame["learning_rate"]) == {0.01}
+    assert not frame["diverged"].any()
+    said = executed.read_text(encoding="utf-8")
+    assert "digits, initial learning rate 0.01 (the rate for this data set)" in said
+    assert f"are in {tmp_path}/runs/baseline/p01.csv" in said
+
+
+def test_a_repository_that_cannot_be_cloned_is_named_in_a_sentence(tmp_path):
+    (cell,) = tagged(REPOSITORY / "notebooks" / "enorm.ipynb", "bootstrap")
+    environment = os.environ | {"COLAB_RELEASE_TAG": "x", "ENORM_REPOSITORY": f"file://{tmp_path}/nowhere"}
+    command = [sys.executable, "-c", cell.source]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"RuntimeError: file://{tmp_path}/nowhere cannot be cloned (")
+    assert said.endswith("Set ENORM_REPOSITORY to the repository's address.")
+
+
+def test_the_default_depth_is_the_one_whose_time_and_accuracy_are_told():
+    for path in NOTEBOOKS:
+        for before in tagged(path, "before"):
+            if path.parent.name != "studies":
+                (parameters,) = tagged(path, "parameters")
+                (p,) = re.findall(r"^p = (\d+)", parameters.source, re.M)
+                assert f"p = {p}, 60 epochs" in " ".join(before.source.split())
 
 
 SESSION = """
@@ -192,7 +232,9 @@ def test_bootstrap_cell_on_a_stand_in_for_colab_clones_and_a_disconnect_costs_at
     origin = tmp_path / "origin"
     (origin / "lib").mkdir(parents=True)
     shutil.copytree(REPOSITORY / "lib" / "equinorm", origin / "lib" / "equinorm")
-    shutil.copy(REPOSITORY / "pyproject.toml", origin)
+    (origin / "workflow").mkdir()
+    for name in ("pyproject.toml", "workflow/installed.py", "workflow/drive.py"):
+        shutil.copy(REPOSITORY / name, origin / name)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(origin)]
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "stand-in"]):
         subprocess.run([*git, *arguments], check=True)
@@ -212,7 +254,7 @@ def test_bootstrap_cell_on_a_stand_in_for_colab_clones_and_a_disconnect_costs_at
         if session == "first":
             assert done.returncode == 9, done.stderr
             assert re.findall(r"epoch \d", done.stdout) == ["epoch 1"]
-            assert (results / "p00.checkpoint.pt").exists()
+            assert (results / "p00.seeds0.checkpoint.pt").exists()
     assert done.returncode == 0, done.stderr
     assert re.findall(r"epoch \d", done.stdout) == ["epoch 2"]
     assert sorted(path.name for path in results.iterdir()) == ["p00.csv", "p00.json"]

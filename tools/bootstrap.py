@@ -1,30 +1,47 @@
-# On Colab: clone the repository, install what Colab lacks, keep results on Drive. Elsewhere: from the folder of this
-# notebook, where Jupyter starts it, go up to the repository's, where paths begin and the library is.
+# On Colab: clone the repository, install what Colab lacks, keep results on Drive. Elsewhere: go to the repository's
+# folder, where paths begin and the library is. It is above the one that Jupyter or papermill was started in, or above
+# this notebook, which papermill's command line names.
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 if "COLAB_RELEASE_TAG" in os.environ:
     if not Path("lib/equinorm").is_dir():
         address = os.environ.get("ENORM_REPOSITORY", "{REPOSITORY}")
         if not Path("enorm-reproducibility").is_dir():
-            subprocess.run(["git", "clone", "--quiet", "--depth", "1", address, "enorm-reproducibility"], check=True)
+            clone = ["git", "clone", "--quiet", "--depth", "1", address, "enorm-reproducibility"]
+            cloned = subprocess.run(
+                clone,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+            )
+            if cloned.returncode:
+                said = " ".join(cloned.stderr.split())
+                raise RuntimeError(
+                    f"{address} cannot be cloned ({said}). Set ENORM_REPOSITORY to the repository's address."
+                )
         os.chdir("enorm-reproducibility")
-    needed = tomllib.loads(Path("pyproject.toml").read_text())["project"]["dependencies"]
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *needed], check=True)
+    # What Colab has is never upgraded: another PyTorch would be gigabytes, with another CUDA.
+    added = subprocess.run(
+        [sys.executable, "workflow/installed.py", "--add"], stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+    )
+    if added.returncode:
+        raise RuntimeError(added.stderr.strip())
     sys.path.insert(0, str(Path("lib").resolve()))
 
-    drive = Path(os.environ.get("ENORM_DRIVE", "/content/drive/MyDrive"))
-    results = Path("outputs/interactive")
-    if drive.is_dir() and not results.exists():  # mounted: what is there when Colab disconnects is there afterwards
-        (drive / "enorm-reproducibility").mkdir(exist_ok=True)
-        results.parent.mkdir(exist_ok=True)
-        results.symlink_to(drive / "enorm-reproducibility")
-    print(f"{results} is {results.resolve()}", flush=True)
+    said = subprocess.run([sys.executable, "workflow/drive.py"], stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    print(said.stdout.strip(), flush=True)
 else:
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "lib" / "equinorm").is_dir()), here)
+    import psutil  # comes with the kernel
+
+    started = psutil.Process(os.getppid()).cmdline() if psutil.pid_exists(os.getppid()) else []
+    places = [Path.cwd(), *(Path(word).resolve() for word in started if word.endswith(".ipynb"))]
+    above = [folder for place in places for folder in (place, *place.parents)]
+    root = next((folder for folder in above if (folder / "lib" / "equinorm").is_dir()), None)
+    if root is None:
+        raise RuntimeError("The repository's folder was not found: start Jupyter, or papermill, in it.")
     os.chdir(root)
     sys.path.insert(0, str(root / "lib"))

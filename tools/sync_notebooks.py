@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Write the Colab badge and the bootstrap cell, the same but for the path, into every notebook; strip all outputs.
+"""Write the cells that notebooks share (Colab badge, what to do first, bootstrap) into every one; strip all outputs.
 
 The addresses of the badges in README.md are rewritten too.
 
     python tools/sync_notebooks.py            # after changing the repository's address in pyproject.toml, or a notebook
     python tools/sync_notebooks.py --check    # exit 1 where a notebook is not as it should be, and say why
 
-A cell belongs to this tool by its tag, `badge` or `bootstrap`. The address stands in pyproject.toml, project.urls.
+A cell belongs to this tool by its tag: `badge`, `before` or `bootstrap`. The address stands in pyproject.toml,
+project.urls; times and accuracies are those of the committed tables of outputs/paper.
 """
 
 import argparse
+import csv
 import re
 import sys
 import tomllib
@@ -19,17 +21,45 @@ import nbformat
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = {"badge": ROOT / "tools" / "badge.md", "bootstrap": ROOT / "tools" / "bootstrap.py"}
+TOOLS = ROOT / "tools"
+P = 5
+"""The depth that variant notebooks have as their default."""
 
 
 def repository() -> str:
     """The repository's address."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 
 
 def colab() -> str:
     """Where Colab opens the repository's files."""
     return repository().replace("https://github.com/", "https://colab.research.google.com/github/")
+
+
+def sources(path: Path) -> dict[str, Path]:
+    """The text of each shared cell of the notebook at `path`, by its tag."""
+    shared = {"badge": TOOLS / "badge.md", "bootstrap": TOOLS / "bootstrap.py"}
+    if path.parent.name == "studies":
+        return shared | {"before": TOOLS / "before_a_study.md"}
+    return shared if path.stem == "summary" else shared | {"before": TOOLS / "before_training.md"}
+
+
+def measured(variant: str) -> dict[str, str]:
+    """What a run of `variant` at P took and gave, as the committed tables have it; what is not there is a dash."""
+
+    def row(table: str) -> dict[str, str]:
+        path = ROOT / "outputs" / "paper" / "tables" / f"{table}.csv"
+        rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines() if path.exists() else [])
+        return next((row for row in rows if row["variant"] == variant and row["p"] == str(P)), {})
+
+    cost, accuracy = row("cost"), row("accuracy")
+    threads = f", {cost['threads']} thread{'s' * (cost['threads'] != '1')}" if cost else ""
+    return {
+        "P": str(P),
+        "MINUTES": f"{float(cost['seconds_per_run']) / 60:.0f}" if cost else "–",
+        "DEVICE": f"{cost['device']}{threads}" if cost else "a CPU",
+        "ACCURACY": f"{100 * float(accuracy['mean']):.0f}" if accuracy else "–",
+    }
 
 
 def synced(notebook: NotebookNode, path: Path) -> NotebookNode:
@@ -38,19 +68,21 @@ def synced(notebook: NotebookNode, path: Path) -> NotebookNode:
         "REPOSITORY": repository(),
         "COLAB": colab(),
         "NOTEBOOK": path.relative_to(ROOT).as_posix(),
+        "TITLE": notebook.cells[1].source.splitlines()[0].lstrip("# ").partition(":")[0],
+        **measured(path.stem),
     }
-    seen = []
+    seen, shared = [], sources(path)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
-        for tag in SOURCES.keys() & set(cell.metadata.get("tags", [])):
-            text = SOURCES[tag].read_text().strip()
+        for tag in shared.keys() & set(cell.metadata.get("tags", [])):
+            text = shared[tag].read_text(encoding="utf-8").strip()
             for name, value in fields.items():
                 text = text.replace("{" + name + "}", value)
             cell.source = text
             seen.append(tag)
-    missing = SOURCES.keys() - set(seen)
+    missing = shared.keys() - set(seen)
     if missing:
         raise ValueError(f"{path}: has no cell tagged {', '.join(sorted(missing))}")
     notebook.metadata = {
@@ -67,15 +99,15 @@ def main() -> int:
     check = parser.parse_args().check
     wrong = 0
     readme = ROOT / "README.md"
-    old = readme.read_text()
+    old = readme.read_text(encoding="utf-8")
     new = re.sub(r"https://colab\.research\.google\.com/github/[^/]+/[^/]+/", f"{colab()}/", old)
     if new != old:
         print("README.md: addresses of badges differ" if check else "README.md: written")
         wrong += check
         if not check:
-            readme.write_text(new)
+            readme.write_text(new, encoding="utf-8")
     for path in sorted(ROOT.glob("notebooks/**/*.ipynb")):
-        old = path.read_text()
+        old = path.read_text(encoding="utf-8")
         try:
             new = nbformat.writes(synced(nbformat.reads(old, as_version=4), path)) + "\n"
         except ValueError as error:
@@ -87,7 +119,7 @@ def main() -> int:
             print(f"{name}: badge, bootstrap cell or outputs differ" if check else f"{name}: written")
             wrong += check
             if not check:
-                path.write_text(new)
+                path.write_text(new, encoding="utf-8")
     return 1 if wrong else 0
 
 
