@@ -1,0 +1,93 @@
+"""The sentences of the README on what was found are what the committed tables say."""
+
+import pandas as pd
+import pytest
+
+from equinorm import published, studies
+from equinorm.config import REPOSITORY
+from equinorm.experiments import DEPTHS
+
+README = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+PAPER = REPOSITORY / "outputs" / "paper" / "tables"
+
+
+def of_study(study, table):
+    return pd.read_csv(studies.OUTPUTS / study / "tables" / f"{table}.csv")
+
+
+def the_claims():
+    verdicts = pd.read_csv(PAPER / "claims.csv")["verdict"].value_counts()
+    failed = verdicts["not reproduced"]
+    return (
+        f"Of the {verdicts.sum()} claims of the 2019 report, {verdicts['reproduced']} are reproduced, {failed} "
+        f"{'is' if failed == 1 else 'are'} not, and for {verdicts['inconclusive']} these runs cannot tell."
+    )
+
+
+def the_methods():
+    runs = pd.read_csv(PAPER / "runs.csv")
+    own = published.differences(runs).set_index(["variant", "against"])
+    enorm, both = own.loc[("enorm", "baseline")], own.loc[("enorm_batch_norm", "batch_norm")]
+    assert enorm["depths"] == both["depths"] == 10
+    here, paper, report = ((enorm[of], both[of]) for of in ("here", "paper_2019", "report_2019"))
+    trained = runs[(runs["fate"] == "trained") & ~runs["variant"].str.endswith("_bias")]
+    best = trained.pivot_table(index="p", columns="variant", values="test_accuracy").idxmax(axis=1)
+    times = (best == "enorm_batch_norm").sum()
+    return (
+        f"Averaged over ten depths, ENorm is {here[0]:.1f} points of test accuracy above the baseline and ENorm + BN "
+        f"{here[1]:.1f} above BN (in the paper {paper[0]:.1f} and {paper[1]:.1f}, in the 2019 report {report[0]:.1f} "
+        f"and {report[1]:.1f}); ENorm + BN is the best of the four at {times} of {len(best)} depths."
+    )
+
+
+def depth_and_c():
+    compared = pd.read_csv(PAPER / "comparisons.csv").set_index(["variant", "against"]).loc[("enorm", "baseline")]
+    runs = of_study("batch_norm_at_depth", "runs")
+    runs = runs[(runs["variant"] == "enorm") & ~runs["diverged"]].drop_duplicates(["c", "p", "seed"])
+    accuracy = 100 * runs.pivot(index=["p", "seed"], columns="c", values="test_accuracy")
+    less = (accuracy[1.2] - accuracy[1.0]).groupby("p").mean()
+    return (
+        f"ENorm's lead over the baseline grows with depth, by {compared['trend']:.1f} points for 10 more layers (95 % "
+        f"interval {compared['trend_low']:.1f} to {compared['trend_high']:.1f}), and c matters: with 1 instead of the "
+        f"paper's 1.2, at the same learning rates, ENorm is {less[9]:.1f}, {less[15]:.1f} and {less[19]:.1f} points "
+        "less accurate at p = 9, 15 and 19."
+    )
+
+
+def biases():
+    runs = pd.read_csv(PAPER / "runs.csv")
+    runs = runs[runs["variant"] == "enorm_bias"]
+    deep, shallow = runs[runs["p"] > 9], runs[runs["p"] <= 9]
+    assert (shallow["fate"] == "trained").all() and (deep["fate"] != "trained").all()
+    cured = of_study("biases", "cures")
+    cured = cured[(cured["condition"] == "bias steps times s_k²") & (cured["fate"] == "trained")]
+    assert set(cured["p"]) == {p for p in DEPTHS if p > 9}
+    return (
+        f"With biases, ENorm trains at p ≤ 9 and in none of {len(deep)} runs at larger p, because c > 1 makes the "
+        "steps of biases too large there; where each step is scaled by what c does to it, ENorm trains at those "
+        "depths too."
+    )
+
+
+def details():
+    short, full = (
+        of_study("details", table).set_index(["detail", "variant"]).loc["each image normalised by itself"]
+        for table in ("effects", "full_effects")
+    )
+    assert (short["verdict"] == "matters").all() and (full["verdict"] == "matters").all()
+    cost = {name: (-short.loc[name, "difference"], -full.loc[name, "difference"]) for name in ("Baseline", "ENorm")}
+    return (
+        "Details that the paper leaves open weigh more than the methods: to normalise each image by itself costs the "
+        f"baseline {cost['Baseline'][0]:.1f} points and ENorm {cost['ENorm'][0]:.1f} after 10 epochs, "
+        f"{cost['Baseline'][1]:.1f} and {cost['ENorm'][1]:.1f} after 60."
+    )
+
+
+@pytest.mark.parametrize("sentence", [the_claims, the_methods, depth_and_c, biases, details])
+def test_what_was_found_is_what_the_tables_say(sentence):
+    assert sentence() in README
+
+
+def test_the_five_sentences_come_before_the_figure():
+    found = [README.index(sentence()) for sentence in (the_claims, the_methods, depth_and_c, biases, details)]
+    assert found == sorted(found) and found[-1] < README.index("figure_2.svg")
