@@ -24,7 +24,7 @@ PAIRS = (
 
 def accuracies() -> pd.DataFrame:
     """One row per source, variant and p: source (one of SOURCES), variant, p, test_accuracy (a share, as in runs)."""
-    frame = pd.read_csv(FILE, float_precision="round_trip")
+    frame = pd.read_csv(FILE)
     frame["test_accuracy"] = frame["test_accuracy_percent"] / 100
     return frame[["source", "variant", "p", "test_accuracy"]]
 
