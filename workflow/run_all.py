@@ -115,9 +115,8 @@ def run(
         targets = [f"runs/{cell.variant}/.p{cell.p:02d}.done" for cell in needed]
         for target in targets:
             (outputs / target).unlink(missing_ok=True)
-        (outputs / ".needed").write_text(
-            "\n".join(targets), encoding="utf-8"
-        )  # a command line is too short for a large grid
+        # A file, for a command line is too short for a large grid.
+        (outputs / ".needed").write_text("\n".join(targets), encoding="utf-8")
         with Watcher(profile, outputs, needed, images) as watcher:
             failed = call([*start, "--", "needed"], where, lock, watcher)
         for target in targets:

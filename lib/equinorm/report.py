@@ -24,7 +24,7 @@ from equinorm import (
     up_to_date,
 )
 from equinorm.config import REPOSITORY, Profile
-from equinorm.experiments import VARIANTS
+from equinorm.experiments import LEARNING_RATES, VARIANTS
 from equinorm.files import atomically
 from equinorm.results import Result
 from equinorm.tables import Grid
@@ -171,6 +171,7 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         base_of_studies=f"{root}outputs/studies/",
         folder=f"outputs/{grid.profile.name}",
         profile=grid.profile,
+        learning_rate=grid.profile.learning_rate or LEARNING_RATES.get(grid.profile.dataset),  # else Table 1's
         follows_protocol=follows_protocol(grid),
         claims=frames.get("claims"),
         claims_in_2019=len(claims.CLAIMS),
