@@ -11,7 +11,8 @@ import torch
 from benchmarks import floor, gpu, jobs, memory, onednn, plain, precision, seeds, steps
 from benchmarks.settings import Settings, Skipped, images
 from benchmarks.table import markdown
-from equinorm import provenance
+from reproduction import provenance
+from reproduction.training import devices
 
 BENCHMARKS = {
     "floor": floor,
@@ -56,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def header(settings: Settings) -> str:
     """The hardware, the versions and the data."""
-    cpu = provenance.describe_device(torch.device("cpu"))
+    cpu = devices.describe_device(torch.device("cpu"))
     lines = {
         "processor": f"{cpu['name']}, {cpu['cores']} cores, {cpu['threads']} threads used, "
         f"{torch.backends.cpu.get_cpu_capability()}",

@@ -8,10 +8,11 @@ import argparse
 
 import pandas as pd
 
-from equinorm import cell, statistics
-from equinorm.config import REPOSITORY
-from equinorm.experiments import VARIANTS
-from equinorm.results import Result
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import statistics
+from reproduction.evidence.results import Result
+from reproduction.protocol.variants import VARIANTS
+from reproduction.run import run as run_cell
 
 _OUTPUTS = REPOSITORY / "outputs" / "precision"
 _CELLS = [(variant, p) for p in (1, 9, 19) for variant in ("baseline", "enorm")]
@@ -36,7 +37,7 @@ def main() -> None:
 
 def _result(**parameters: object) -> Result:
     """That of the cell with these parameters; what is not there yet is trained."""
-    return cell.run(**parameters, outputs=_OUTPUTS / parameters["precision"])
+    return run_cell(**parameters, outputs=_OUTPUTS / parameters["precision"])
 
 
 def _row(variant: str, p: int, full: Result, rounded: Result) -> dict[str, str]:

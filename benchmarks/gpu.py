@@ -10,7 +10,7 @@ from benchmarks.settings import Settings, Skipped
 from benchmarks.table import Row, milliseconds
 from benchmarks.timing import interleaved, seconds
 from benchmarks.trainer import Trainer, precisions
-from equinorm.experiments import VARIANTS
+from reproduction.protocol.variants import VARIANTS
 
 _P = 9
 _SEEDS = tuple(range(10))

@@ -9,11 +9,11 @@ from benchmarks.settings import Settings, Skipped
 from benchmarks.table import Row, milliseconds
 from benchmarks.timing import STEPS, block, interleaved, threads
 from benchmarks.trainer import Trainer
-from equinorm import products
+from reproduction.training import linear
 
 
 def run(settings: Settings) -> list[Row]:
-    if products._ONEDNN is None:
+    if linear._ONEDNN is None:
         raise Skipped("oneDNN's float32 products are not used on this processor")
     steps, rounds = settings.steps(STEPS), settings.rounds(20)
     data = settings.dataset.to(torch.device("cpu"))
@@ -45,8 +45,8 @@ def _with_mkl(steps: Callable[[int], object]) -> Callable[[int], object]:
 
 @contextlib.contextmanager
 def _mkl() -> Iterator[None]:
-    kept, products._ONEDNN = products._ONEDNN, None
+    kept, linear._ONEDNN = linear._ONEDNN, None
     try:
         yield
     finally:
-        products._ONEDNN = kept
+        linear._ONEDNN = kept

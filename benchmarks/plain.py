@@ -19,8 +19,8 @@ from benchmarks.settings import Settings
 from benchmarks.table import Row
 from benchmarks.timing import interleaved, seconds
 from benchmarks.trainer import Trainer
-from equinorm.data import Dataset
-from equinorm.experiments import Parameters
+from reproduction.data.datasets import Dataset
+from reproduction.protocol.parameters import Parameters
 
 _AT_LEAST = {1: 8, 9: 4.5, 19: 3.3}
 _WORKERS = 2

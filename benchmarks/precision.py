@@ -9,7 +9,7 @@ from benchmarks.settings import Settings
 from benchmarks.table import Row, milliseconds
 from benchmarks.timing import STEPS, block, interleaved
 from benchmarks.trainer import Trainer, precisions
-from equinorm.products import multiply
+from reproduction.training.linear import multiply
 
 _BATCH = 256
 # out, in, columns: [out, in] @ [in, columns]

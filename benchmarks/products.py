@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from equinorm.evaluation import EVALUATION_BATCH
-from equinorm.models import FullyConnected
-from equinorm.products import multiply
+from reproduction.training.evaluation import EVALUATION_BATCH
+from reproduction.training.linear import multiply
+from reproduction.training.network import FullyConnected
 
 
 class Products:

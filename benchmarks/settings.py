@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from equinorm import cifar10, cifar10_files
-from equinorm.data import DataError, Dataset, load
+from reproduction.data import cifar10, cifar10_files
+from reproduction.data.datasets import DataError, Dataset, load
 
 _QUICK_IMAGES = (8 * 256 + 80, 500)  # like the whole training set, no multiple of the batch size
 

@@ -6,10 +6,10 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from equinorm import training
-from equinorm.data import DeviceData
-from equinorm.evaluation import evaluate
-from equinorm.experiments import Parameters
+from reproduction.data.datasets import DeviceData
+from reproduction.protocol.parameters import Parameters
+from reproduction.training import loop
+from reproduction.training.evaluation import evaluate
 
 
 class Trainer:
@@ -29,7 +29,7 @@ class Trainer:
             variant=variant, p=p, seeds=seeds, precision=precision, learning_rate=learning_rate, c=c
         )
         self.data = data
-        self.model = training.initial_model(self.parameters).to(data.train_labels.device)
+        self.model = loop.initial_model(self.parameters).to(data.train_labels.device)
         self._start = 0
 
     def steps(self, count: int) -> Tensor:
@@ -52,7 +52,7 @@ class Trainer:
         evaluate(self.model, self.data.test_images, self.data.test_labels, self.data)
 
     def _train(self, data: DeviceData) -> Tensor:
-        return training.train_epoch(self.model, data, self.parameters, list(self.parameters.seeds), epoch=1)
+        return loop.train_epoch(self.model, data, self.parameters, list(self.parameters.seeds), epoch=1)
 
 
 def precisions(device: torch.device) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 
 def copy_checkout(folder: Path) -> Path:

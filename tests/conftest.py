@@ -1,15 +1,14 @@
-"""What several test files need: a small data set, and ENorm written down a second time."""
+"""What several test files need: a small data set, and how many threads there are."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 
-from equinorm import data
-from equinorm.data import Dataset
+from reproduction.data import datasets
+from reproduction.data.datasets import Dataset
 
 settings.register_profile("equinorm", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("equinorm")
@@ -31,7 +30,7 @@ def two_threads() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    return data.load("digits")
+    return datasets.load("digits")
 
 
 @pytest.fixture(scope="session")
@@ -44,35 +43,3 @@ def small_digits(digits: Dataset) -> Dataset:
         test_images=digits.test_images[:100],
         test_labels=digits.test_labels[:100],
     )
-
-
-@pytest.fixture(scope="session")
-def algorithm_1() -> Callable:
-    """The paper's Algorithm 1 in plain loops over float64 arrays; shares nothing with the library."""
-
-    def rescale(weights, biases, c=1.2, norm=2, cycles=1):
-        """Returns new weights, new biases, and the product of each hidden unit's factors."""
-        weights = [as_float64(weight) for weight in weights]
-        biases = [None if bias is None else as_float64(bias) for bias in biases or [None] * len(weights)]
-        factors = [np.ones(len(weight)) for weight in weights[:-1]]
-        for _ in range(cycles):
-            for k in range(len(weights) - 1):
-                for i in range(len(weights[k])):
-                    left = (np.abs(weights[k][i, :]) ** norm).sum() ** (1 / norm)
-                    right = (np.abs(weights[k + 1][:, i]) ** norm).sum() ** (1 / norm)
-                    with np.errstate(all="ignore"):
-                        d = np.sqrt(right / (c * left))
-                    if not (np.isfinite(d) and d > 0):
-                        continue
-                    weights[k][i, :] *= d
-                    weights[k + 1][:, i] /= d
-                    if biases[k] is not None:
-                        biases[k][i] *= d
-                    factors[k][i] *= d
-        return weights, biases, factors
-
-    return rescale
-
-
-def as_float64(values: torch.Tensor) -> np.ndarray:
-    return values.detach().double().numpy().copy()

@@ -14,11 +14,12 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "lib"))
 
-from equinorm import data
-from equinorm.data import Dataset
-from equinorm.experiments import VARIANTS, Parameters, check_parameters
-from equinorm.revisions import revisions
-from equinorm.training import train
+from reproduction.data import datasets
+from reproduction.data.datasets import Dataset
+from reproduction.protocol.parameters import Parameters, check_parameters
+from reproduction.protocol.revisions import revisions
+from reproduction.protocol.variants import VARIANTS
+from reproduction.training.loop import train
 
 FILE = Path(__file__).with_suffix(".json")
 _COMMON = {
@@ -32,16 +33,16 @@ _COMMON = {
 }
 _DETAILS = {
     "he_normal": {"variant": "baseline", "initialization": "he_normal"},
-    "image": {"variant": "baseline", "variation": {"normalisation": "image"}},
-    "softmax": {"variant": "baseline", "variation": {"loss": "softmax_cross_entropy"}},
-    "constant": {"variant": "baseline", "variation": {"learning_rates": "constant"}},
-    "split": {"variant": "baseline", "measures": ["validation"], "variation": {"training_images": 250}},
+    "image": {"variant": "baseline", "normalisation": "image"},
+    "softmax": {"variant": "baseline", "softmax": True},
+    "constant": {"variant": "baseline", "decay": "constant"},
+    "split": {"variant": "baseline", "measures": ["validation"], "training_images": 250},
     "cycles": {"variant": "enorm", "cycles": 3, "c": 1.1, "measures": ["layer_norms"]},
-    "last_pair": {"variant": "enorm", "variation": {"balance_last_pair": False}},
-    "simultaneous": {"variant": "enorm", "variation": {"norms": "simultaneous"}},
-    "bias_step": {"variant": "enorm_bias", "variation": {"bias_step": "rescaled"}},
-    "balance_biases": {"variant": "enorm_bias", "variation": {"balance_biases": False}},
-    "gamma_beta": {"variant": "enorm_batch_norm", "variation": {"batch_norm_rescaling": "gamma_beta"}},
+    "last_pair": {"variant": "enorm", "balance_last_pair": False},
+    "simultaneous": {"variant": "enorm", "norms": "simultaneous"},
+    "bias_step": {"variant": "enorm_bias", "bias_step": "rescaled"},
+    "balance_biases": {"variant": "enorm_bias", "balance_biases": False},
+    "gamma_beta": {"variant": "enorm_batch_norm", "batch_norm_rescaling": "gamma_beta"},
     "reestimated": {"variant": "batch_norm", "measures": ["reestimated"]},
 }
 """Details of the protocol changed, in float32."""
@@ -59,7 +60,7 @@ def cases() -> dict[str, Parameters]:
 
 def small_digits() -> Dataset:
     """The first 300 training and 100 test images."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     cut = {"train_images": 300, "train_labels": 300, "test_images": 100, "test_labels": 100}
     return dataclasses.replace(digits, **{name: getattr(digits, name)[:size] for name, size in cut.items()})
 

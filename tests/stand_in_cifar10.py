@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets import CIFAR10
 
-from equinorm import cifar10, cifar10_files, data
+from reproduction.data import cifar10, cifar10_files, datasets
 
 BATCHES = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
 BINARY_ARCHIVE = "cifar-10-binary.tar.gz"
@@ -73,4 +73,4 @@ if __name__ == "__main__":
     for owner, name, value in changes(Path(sys.argv[1]), sys.argv[3]):
         setattr(owner, name, value)
     print("ready", flush=True)
-    print(data.load_cifar10(Path(sys.argv[2])).fingerprint)
+    print(datasets.load_cifar10(Path(sys.argv[2])).fingerprint)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from equinorm.batch_norm import BatchNormReLU
-from equinorm.products import SGD
+from reproduction.training.linear import SGD
+from reproduction.training.parts.batch_norm import BatchNormReLU
 
 pytestmark = pytest.mark.portable
 

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 KINDS = ["run_all.sh", "requirements.lock", "lib/equinorm/__init__.py", "notebooks/enorm.ipynb", "report.md"]
 RESULTS = "outputs/paper/runs/baseline/p01"

@@ -6,9 +6,11 @@ import pathlib
 import pytest
 import torch
 
-from equinorm import checkpoints, experiments, up_to_date
-from equinorm.experiments import check_parameters
-from equinorm.files import atomically
+from reproduction import up_to_date
+from reproduction.files import atomically
+from reproduction.protocol import variants
+from reproduction.protocol.parameters import check_parameters
+from reproduction.training import checkpoints
 
 pytestmark = pytest.mark.portable
 
@@ -95,8 +97,8 @@ def test_a_checkpoint_of_a_variant_whose_rates_were_changed_since_is_not_used(
     path, identity, digits, monkeypatch, change
 ):
     checkpoints.save(path, identity, STATE)
-    changed = dataclasses.replace(experiments.VARIANTS["enorm"], **change)
-    monkeypatch.setitem(experiments.VARIANTS, "enorm", changed)
+    changed = dataclasses.replace(variants.VARIANTS["enorm"], **change)
+    monkeypatch.setitem(variants.VARIANTS, "enorm", changed)
     parameters = check_parameters({"variant": "enorm", "p": 1})
     assert checkpoints.load(path, checkpoints.identity(parameters, digits)) is None
 

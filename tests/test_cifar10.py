@@ -15,9 +15,9 @@ from file_server import Answer, serving
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import extract_archive
 
-from equinorm import cifar10, data, download
-from equinorm.config import REPOSITORY
-from equinorm.data import DataError
+from reproduction.checkout import REPOSITORY
+from reproduction.data import cifar10, datasets, download
+from reproduction.data.datasets import DataError
 
 HTML = b"<!DOCTYPE html><html><body>404</body></html>"
 ARCHIVE, BINARY_ARCHIVE = CIFAR10.filename, stand_in_cifar10.BINARY_ARCHIVE
@@ -49,7 +49,7 @@ def root(tmp_path):
 
 
 def load(root):
-    dataset = data.load_cifar10(root)
+    dataset = datasets.load_cifar10(root)
     assert dataset.train_images.shape == (100, 3072)
     assert dataset.test_images.shape == (20, 3072)
     return dataset

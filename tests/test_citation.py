@@ -4,7 +4,7 @@ import tomllib
 
 import yaml
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 CITATION = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -25,7 +25,9 @@ def test_the_paper_and_the_2019_report_are_cited():
     assert [author["family-names"] for author in paper["authors"]] == ["Stock", "Graham", "Gribonval", "Jégou"]
     said = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert paper["title"] in said and paper["url"] in said
-    assert report["title"] in (REPOSITORY / "lib/equinorm/templates/report.md.j2").read_text(encoding="utf-8")
+    assert report["title"] in (REPOSITORY / "lib/reproduction/evidence/templates/report.md.j2").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_version_and_licence_are_those_of_the_package():

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from equinorm import claims
-from equinorm.experiments import DEPTHS, VARIANTS
-from equinorm.fates import fates
+from reproduction.evidence import claims
+from reproduction.evidence.outcomes import outcomes
+from reproduction.protocol.variants import DEPTHS, VARIANTS
 
 pytestmark = pytest.mark.portable
 
@@ -34,7 +34,7 @@ def evidence(levels=AS_IN_2019, change=lambda row: row, missing=()):
                 row["test_accuracy"] = levels[variant] + 0.001 * ((p * 7 + len(variant)) % 5)
                 runs.append(change(row))
     runs = pd.DataFrame(runs, columns=COLUMNS)
-    runs["fate"] = fates(runs)
+    runs["fate"] = outcomes(runs)
     cost = pd.DataFrame({"seconds": [3600.0] * 3, "runs": [1] * 3, "device": ["a CPU"] * 3})
     return claims.Evidence(runs, pd.DataFrame(status), cost)
 
@@ -125,7 +125,7 @@ def with_further(evidence, *rows):
         for v, p, seed, accuracy in rows
     ]  # fmt: skip
     frame = pd.DataFrame(further)
-    return claims.Evidence(evidence.runs, evidence.status, evidence.cost, frame.assign(fate=fates(frame)))
+    return claims.Evidence(evidence.runs, evidence.status, evidence.cost, frame.assign(fate=outcomes(frame)))
 
 
 def judged(evidence, number):

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 PROFILES = sorted(folder.name for folder in (REPOSITORY / "workflow" / "profiles").iterdir())
 

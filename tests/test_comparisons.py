@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from equinorm import comparisons
-from equinorm.fates import fates
+from reproduction.evidence import comparisons
+from reproduction.evidence.outcomes import outcomes
 
 pytestmark = pytest.mark.portable
 
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.portable
 def runs(*rows):
     frame = pd.DataFrame(rows, columns=["variant", "p", "seed", "test_accuracy"])
     frame["diverged"] = frame["test_accuracy"].isna()
-    return frame.assign(fate=fates(frame))
+    return frame.assign(fate=outcomes(frame))
 
 
 def test_fates():
     frame = pd.DataFrame({"test_accuracy": [0.5, 0.1, None, 0.12], "diverged": [False, False, True, False]})
-    assert list(fates(frame)) == ["trained", "stuck", "diverged", "trained"]
+    assert list(outcomes(frame)) == ["trained", "stuck", "diverged", "trained"]
 
 
 def test_pairs_share_p_and_seed():

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from equinorm.config import REPOSITORY, load_profile
+from reproduction.checkout import REPOSITORY
+from reproduction.protocol.profiles import load_profile
 
 pytestmark = pytest.mark.portable
 

@@ -17,8 +17,8 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import extract_archive
 
-from equinorm import cifar10, cifar10_files, data
-from equinorm.data import DataError
+from reproduction.data import cifar10, cifar10_files, datasets
+from reproduction.data.datasets import DataError
 
 pytestmark = pytest.mark.portable
 
@@ -42,7 +42,7 @@ def test_digits_say_that_they_are_digits(digits):
 
 
 def test_digits_are_the_same_at_each_load(digits):
-    again = data.load("digits")
+    again = datasets.load("digits")
     assert again.fingerprint == digits.fingerprint
     assert torch.equal(again.train_images, digits.train_images)
     assert torch.equal(again.test_labels, digits.test_labels)
@@ -116,7 +116,7 @@ def flip(path, position):
 
 
 def test_the_binary_layout_is_read_in_order(root):
-    dataset = data.load_cifar10(root)
+    dataset = datasets.load_cifar10(root)
     contents = b"".join(binary(root, name).read_bytes() for name in BATCHES)
     records = torch.from_numpy(np.frombuffer(contents, np.uint8).copy()).view(-1, 3073)
     assert dataset.name == "cifar10"
@@ -130,7 +130,7 @@ def test_the_binary_layout_is_read_in_order(root):
 def test_a_missing_file_is_named(root, name):
     binary(root, name).unlink()
     with pytest.raises(DataError, match=rf"{name}\.bin: cannot be read"):
-        data.load_cifar10(root)
+        datasets.load_cifar10(root)
 
 
 @pytest.mark.parametrize("size", [0, 1000, RECORDS * 3073 - 1])
@@ -138,38 +138,38 @@ def test_a_truncated_file_is_named_with_its_size(root, size):
     path = binary(root, "data_batch_3")
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(DataError, match=rf"data_batch_3\.bin: has {size:,} bytes instead of {RECORDS * 3073:,}"):
-        data.load_cifar10(root)
+        datasets.load_cifar10(root)
 
 
 def test_a_file_that_is_too_long_is_named(root):
     path = binary(root, "test_batch")
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(DataError, match=r"test_batch\.bin"):
-        data.load_cifar10(root)
+        datasets.load_cifar10(root)
 
 
 @pytest.mark.parametrize("position", [0, 1, 5 * 3073 + 77, RECORDS * 3073 - 1])
 def test_a_file_with_a_changed_byte_is_named(root, position):
     flip(binary(root, "data_batch_4"), position)
     with pytest.raises(DataError, match=r"data_batch_4\.bin"):
-        data.load_cifar10(root)
+        datasets.load_cifar10(root)
 
 
 def test_only_the_image_of_a_record_known_as_inexact_may_differ(root):
-    before, path = data.load_cifar10(root), binary(root, "data_batch_2")
+    before, path = datasets.load_cifar10(root), binary(root, "data_batch_2")
     flip(path, INEXACT * 3073 + 100)
-    assert data.load_cifar10(root).fingerprint != before.fingerprint
+    assert datasets.load_cifar10(root).fingerprint != before.fingerprint
     flip(path, INEXACT * 3073)  # its label
     with pytest.raises(DataError, match=r"data_batch_2\.bin"):
-        data.load_cifar10(root)
+        datasets.load_cifar10(root)
 
 
 def test_a_known_inexact_copy_is_said_to_be_one(root):
-    before = data.load_cifar10(root)
+    before = datasets.load_cifar10(root)
     assert before.canonical is None
     files = json.loads((root / "digests.json").read_text())["files"]
     write_digests(root, files, {before.fingerprint: "a known copy"})
-    after = data.load_cifar10(root)
+    after = datasets.load_cifar10(root)
     assert after.canonical is False
     assert "a known copy" in after.description
 
@@ -202,17 +202,17 @@ class Code:
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
 def test_a_changed_pickle_is_named_and_not_read(python, tmp_path, name):
     pwned = tmp_path / "pwned"
-    before = data.load_cifar10(python.parent).fingerprint
+    before = datasets.load_cifar10(python.parent).fingerprint
     path = python / name
     good = path.read_bytes()
     for bad in (pickle.dumps(Code(pwned)), good[:-1], good[:100] + b"x" + good[101:]):
         path.write_bytes(bad)
         for root in (python.parent, python):
             with pytest.raises(DataError, match=re.escape(f"damaged (md5 differs): {path}")):
-                data.load_cifar10(root)
+                datasets.load_cifar10(root)
         assert not pwned.exists()
     path.write_bytes(good)
-    assert data.load_cifar10(python.parent).fingerprint == before
+    assert datasets.load_cifar10(python.parent).fingerprint == before
     pickle.loads(pickle.dumps(Code(pwned)))
     assert pwned.exists(), "the attack would not have worked"
 
@@ -220,12 +220,12 @@ def test_a_changed_pickle_is_named_and_not_read(python, tmp_path, name):
 def test_a_missing_pickle_is_named(python):
     (python / "data_batch_2").unlink()
     with pytest.raises(DataError, match=re.escape(f"missing: {python / 'data_batch_2'}")):
-        data.load_cifar10(python.parent)
+        datasets.load_cifar10(python.parent)
 
 
 def test_torchvisions_layout_and_the_binary_one_are_the_same_data_set(python, tmp_path):
     extract_archive(tmp_path / "cifar-10-binary.tar.gz", tmp_path / "binary")
-    ours, theirs = data.load_cifar10(python.parent), data.load_cifar10(tmp_path / "binary")
+    ours, theirs = datasets.load_cifar10(python.parent), datasets.load_cifar10(tmp_path / "binary")
     assert ours.fingerprint == theirs.fingerprint
     assert torch.equal(ours.train_images, theirs.train_images) and torch.equal(ours.test_labels, theirs.test_labels)
     assert (ours.canonical, theirs.canonical) == (True, None)
@@ -254,7 +254,7 @@ def write_parquet(path, records, image=lambda pixels: {"bytes": png(pixels), "pa
 @pytest.fixture
 def hub(root):
     """The made-up records as Parquet, in two files for training and in the Hub's order, less the binary layout."""
-    binary_fingerprint = data.load_cifar10(root).fingerprint
+    binary_fingerprint = datasets.load_cifar10(root).fingerprint
     batches = {name: np.frombuffer(binary(root, name).read_bytes(), np.uint8).reshape(-1, 3073) for name in BATCHES}
     train = np.concatenate([batches[f"data_batch_{k}"] for k in HUBS_ORDER])
     folder = root / "hub" / "plain_text"
@@ -268,7 +268,7 @@ def hub(root):
 def test_parquet_is_the_same_data_set_in_the_same_order(hub):
     folder, _, binary_fingerprint = hub
     for root in (folder.parent, folder):
-        dataset = data.load_cifar10(root)
+        dataset = datasets.load_cifar10(root)
         assert dataset.fingerprint == binary_fingerprint
         assert dataset.canonical is None
 
@@ -280,14 +280,14 @@ def test_parquet_with_a_changed_label_or_pixel_is_named(hub, column):
     changed[-1, column] ^= 1
     write_parquet(folder / "train-00001-of-00002.parquet", changed)
     with pytest.raises(DataError, match=r"train-00000-of-00002\.parquet: its images are not those of CIFAR-10"):
-        data.load_cifar10(folder)
+        datasets.load_cifar10(folder)
 
 
 def test_parquet_of_too_few_images_says_how_many(hub):
     folder, train, _ = hub
     write_parquet(folder / "train-00001-of-00002.parquet", train[45:-1])
     with pytest.raises(DataError, match="99 images instead of 100"):
-        data.load_cifar10(folder)
+        datasets.load_cifar10(folder)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -296,7 +296,7 @@ def test_parquet_of_one_split_only_says_which_is_missing(hub, split):
     for path in folder.glob(f"{split}-*.parquet"):
         path.unlink()
     with pytest.raises(DataError, match=re.escape(f"{folder}: {split}-*.parquet is missing")):
-        data.load_cifar10(folder)
+        datasets.load_cifar10(folder)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_parquet_that_holds_something_else_is_named(hub, image, said):
     folder, train, _ = hub
     write_parquet(folder / "train-00000-of-00002.parquet", train[:45], image)
     with pytest.raises(DataError, match=rf"train-00000-of-00002\.parquet: .*{said}"):
-        data.load_cifar10(folder)
+        datasets.load_cifar10(folder)
 
 
 def test_a_damaged_parquet_file_is_named(hub):
@@ -324,7 +324,7 @@ def test_a_damaged_parquet_file_is_named(hub):
     path = folder / "test-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(DataError, match=r"test-00000-of-00001\.parquet: cannot be read"):
-        data.load_cifar10(folder)
+        datasets.load_cifar10(folder)
 
 
 def test_without_pyarrow_a_sentence_says_how_to_read_parquet(tmp_path, monkeypatch):
@@ -332,7 +332,7 @@ def test_without_pyarrow_a_sentence_says_how_to_read_parquet(tmp_path, monkeypat
     (tmp_path / "train-00000-of-00001.parquet").write_bytes(b"")
     (tmp_path / "test-00000-of-00001.parquet").write_bytes(b"")
     with pytest.raises(DataError, match=r"pyarrow, which reads Parquet, is not installed; `.* -m pip install pyarrow`"):
-        data.load_cifar10(tmp_path)
+        datasets.load_cifar10(tmp_path)
 
 
 # --- the real thing
@@ -343,7 +343,7 @@ def test_without_pyarrow_a_sentence_says_how_to_read_parquet(tmp_path, monkeypat
     reason="needs CIFAR-10: set CIFAR10_ROOT to the folder that holds it",
 )
 def test_cifar10_is_cifar10():
-    dataset = data.load("cifar10")
+    dataset = datasets.load("cifar10")
     assert dataset.train_images.shape == (50_000, 3072)
     assert dataset.test_images.shape == (10_000, 3072)
     assert dataset.train_images.dtype == torch.uint8

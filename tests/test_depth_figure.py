@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
 
-from equinorm import figures, published, spread
-from equinorm.depth_figure import accuracy_over_depth
-from equinorm.experiments import VARIANTS
+from reproduction.evidence import figures, published, spread
+from reproduction.evidence.depth_figure import accuracy_over_depth
+from reproduction.protocol.variants import VARIANTS
 
 SPREAD = pd.DataFrame({"lowest": [1, 11], "highest": [9, 19], "deviation": [0.003, 0.008], "freedom": [10, 6]})
 NO_SPREAD = spread.by_depth(pd.DataFrame(columns=["p", "n", "sd"]))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from checkouts import can_mount, copy_checkout, with_mounts
 
-from equinorm import cell, config
-from equinorm.results import CellFiles
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol import profiles
+from reproduction.run import run as run_cell
 
 pytestmark = pytest.mark.skipif(not can_mount(), reason="needs `unshare --mount`, which this system does not allow")
 
@@ -26,8 +27,8 @@ def checkout(tmp_path_factory):
 def outputs(checkout, tmp_path) -> Path:
     """A folder, of a difficult name, that holds the baseline's results."""
     outputs = tmp_path / "un dossier n° 1 #2 'x' {p} $HOME"
-    baseline = config.load_profile("tiny", checkout / "config").cells()[0]
-    cell.run(**baseline.model_dump(), outputs=str(outputs), device="cpu")
+    baseline = profiles.load_profile("tiny", checkout / "config").cells()[0]
+    run_cell(**baseline.model_dump(), outputs=str(outputs), device="cpu")
     return outputs
 
 

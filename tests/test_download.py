@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from file_server import Answer, serving
 
-from equinorm import download
-from equinorm.download import DownloadError, fetch
+from reproduction.data import download
+from reproduction.data.download import DownloadError, fetch
 
 CONTENT = random.Random(0).randbytes(1_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "workflow"))
 from drive import FOLDER, keep_results

@@ -7,7 +7,8 @@ import ast
 
 import pytest
 
-from equinorm.config import REPOSITORY, load_profile
+from reproduction.checkout import REPOSITORY
+from reproduction.protocol.profiles import load_profile
 
 SOURCES = [path for folder in ("lib", "workflow", "tools") for path in sorted((REPOSITORY / folder).rglob("*.py"))]
 NO_TEXT = {"os.open", "Image.open"}

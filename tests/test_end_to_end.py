@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from checkouts import copy_checkout, run_all
 
-from equinorm import results, tables
-from equinorm.config import load_profile
-from equinorm.results import CellFiles
+from reproduction.evidence import results, tables
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol.profiles import load_profile
 
 pytestmark = pytest.mark.xdist_group("end to end")  # each test goes on with what the one before left
 
@@ -150,25 +150,31 @@ def changed(path: Path, old: str, new: str) -> Iterator[None]:
 
 def test_what_changes_no_number_leaves_all_results_valid(demo, checkout):
     """A file of the library that is new, and one that is written in another way; a variant more in the registry."""
-    library = checkout / "lib" / "equinorm"
-    (library / "new.py").write_text("ANSWER = 42\n")
-    mine = 'Variant("mine", "Mine", _ENORM_RATES, enorm=True),\n        Variant("baseline_bias"'
+    library = checkout / "lib"
+    (library / "reproduction" / "training" / "new.py").write_text("ANSWER = 42\n")
+    mine = 'Variant("mine", "Mine", _ENORM_RATES, after_step="enorm"),\n        Variant("baseline_bias"'
     with (
-        changed(library / "enorm.py", "for _ in range(cycles - 1)", "for cycle in range(cycles - 1)"),
-        changed(library / "experiments.py", 'Variant("baseline_bias"', mine),
-        changed(library / "models.py", "from equinorm import randomness", "from equinorm import new, randomness"),
+        changed(library / "equinorm" / "algorithm.py", "for _ in range(cycles - 1)", "for cycle in range(cycles - 1)"),
+        changed(library / "reproduction" / "protocol" / "variants.py", 'Variant("baseline_bias"', mine),
+        changed(
+            library / "reproduction" / "training" / "network.py",
+            "from reproduction.training import parts, randomness",
+            "from reproduction.training import new, parts, randomness",
+        ),
     ):
         plan = run_all(checkout, "demo", "-n")
-    (library / "new.py").unlink()
+    (library / "reproduction" / "training" / "new.py").unlink()
     assert "24 of 24 runs are done in" in plan.stdout and " 0 missing" in plan.stdout
 
 
 def test_results_of_an_earlier_revision_are_not_used_and_not_replaced(demo, checkout):
     before = state(demo)
-    with changed(checkout / "lib" / "equinorm" / "revisions.py", '"batch_norm": 1', '"batch_norm": 2'):
+    with changed(checkout / "lib" / "reproduction" / "protocol" / "revisions.py", "= {}", '= {"batch_norm": 2}'):
         plan = run_all(checkout, "demo", "-n")
         refused = run_all(checkout, "demo", "--summary", "--outputs", str(demo / "elsewhere"))
-        with changed(checkout / "lib" / "equinorm" / "revisions.py", '"training": 1', '"training": 2'):
+        with changed(
+            checkout / "lib" / "reproduction" / "protocol" / "revisions.py", '= {"batch_norm": 2}', '= {"training": 2}'
+        ):
             nothing = run_all(checkout, "demo", "--summary")
     assert "16 of 24 runs are done in" in plan.stdout
     assert "batch_norm, p = 1: runs/batch_norm/p01.json: made by another revision of the code" in plan.stdout

@@ -4,9 +4,10 @@ import shutil
 
 import pytest
 
-from equinorm import cell, further_runs, tables
-from equinorm.config import Profile
-from equinorm.results import CellFiles
+from reproduction.evidence import further_runs, tables
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol.profiles import Profile
+from reproduction.run import run as run_cell
 
 PROFILE = Profile(
     name="small", title="a test", dataset="digits", epochs=1, learning_rate=0.01, depths=[0], repeats={"baseline": 2}
@@ -24,7 +25,7 @@ def folder(tmp_path_factory):
         "studies/a/other_rate": {"seeds": (3,), "learning_rate": 0.02},
         "studies/b/again": {"seeds": (2,)},
     }.items():
-        cell.run(**(own | change), outputs=str(folder / where), device="cpu")
+        run_cell(**(own | change), outputs=str(folder / where), device="cpu")
     return folder
 
 

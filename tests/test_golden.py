@@ -1,7 +1,8 @@
 """Whether code still computes the same: some steps of every variant in each precision, against recorded numbers.
 
-Where this fails and the numbers were meant to change, raise the revision of the part that changed in
-lib/equinorm/revisions.py, and then run `python tests/golden.py`. Where they were not, the change is a mistake.
+Where this fails and the numbers were meant to change, raise the revision of the part that changed
+(lib/reproduction/protocol/revisions.py), and then run `python tests/golden.py`. Where they were not, the change is a
+mistake.
 """
 
 import json
@@ -9,8 +10,8 @@ import json
 import golden
 import pytest
 
-from equinorm import revisions as revisions_module
-from equinorm.revisions import revisions
+from reproduction.protocol import revisions as revisions_module
+from reproduction.protocol.revisions import revisions
 
 pytestmark = pytest.mark.portable
 

@@ -1,19 +1,21 @@
 """Every module of the repository can be read and imported by this Python, with these versions of packages."""
 
+import ast
 import importlib
 import sys
 import warnings
 
 import pytest
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 pytestmark = pytest.mark.portable
 
 SOURCES = sorted(
     path for path in REPOSITORY.glob("*/**/*.py") if not path.relative_to(REPOSITORY).parts[0].startswith(".")
 )
-LIBRARY = sorted((REPOSITORY / "lib" / "equinorm").glob("*.py"))
+LIBRARY = sorted((REPOSITORY / "lib").rglob("*.py"))
+ABOVE = ("reproduction.training", "reproduction.data", "reproduction.run", "reproduction.studies")
 WORKFLOW = sorted(path for path in (REPOSITORY / "workflow").glob("*.py") if path.stem != "__main__")
 
 
@@ -25,9 +27,47 @@ def test_nothing_is_written_in_a_way_that_is_to_be_dropped_from_the_language():
             compile(path.read_text(), str(path), "exec")
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def module_of(path):
+    return ".".join(path.relative_to(REPOSITORY / "lib").with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(path):
+    """The names of the modules that a file imports, those of a package's names too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("equinorm", ("reproduction", "numpy", "pandas", "pydantic")),
+        ("reproduction/protocol", ("torch", "reproduction.training", "reproduction.evidence", "reproduction.data")),
+        ("reproduction/evidence", ("torch", "numba", "equinorm", *ABOVE)),
+        ("reproduction/training", ("reproduction.evidence", "reproduction.run", "reproduction.studies")),
+        ("reproduction/data", ("reproduction.training", "reproduction.evidence", "reproduction.run")),
+    ],
+)
+def test_rooms_import_only_what_is_below_them(folder, forbidden):
+    files = sorted((REPOSITORY / "lib" / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        reached = {
+            name
+            for name in imported(path)
+            if name.startswith(tuple(f"{other}." for other in forbidden)) or name in forbidden
+        }
+        allowed = {"numpy"} if path.stem == "cpu_kernels" else set()
+        assert reached <= allowed, f"{path} imports {', '.join(reached)}"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=module_of)
 def test_modules_of_the_library_can_be_imported(path):
-    importlib.import_module(f"equinorm.{path.stem}" if path.stem != "__init__" else "equinorm")
+    importlib.import_module(module_of(path))
 
 
 @pytest.mark.parametrize("path", WORKFLOW, ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from package_index import Index
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "workflow"))
 import installed

@@ -17,10 +17,12 @@ import pytest
 from checkouts import copy_checkout
 from processes import Command
 
-from equinorm import cell, config, report, results, tables
-from equinorm.config import REPOSITORY
-from equinorm.experiments import check_parameters
-from equinorm.results import CellFiles
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import report, results, tables
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol import profiles
+from reproduction.protocol.parameters import check_parameters
+from reproduction.run import run as run_cell
 
 LONG = {"p": 1, "seeds": [0, 1], "epochs": 15, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -76,14 +78,14 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     assert start(tmp_path, temporary).wait(300) == 0
     assert not list(temporary.glob("enorm-*"))
     whole = tmp_path / "whole"
-    cell.run(variant="enorm", **LONG, outputs=str(whole), device="cpu")
+    run_cell(variant="enorm", **LONG, outputs=str(whole), device="cpu")
     assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()
     assert not files.checkpoints()
 
 
 DIE_WRITING = """
 import os, pathlib, sys
-from equinorm import cell
+from reproduction.run import run as run_cell
 
 write, replace = pathlib.Path.write_bytes, pathlib.Path.replace
 
@@ -102,7 +104,7 @@ def replace_or_die(path, target):
 
 kind, outputs = sys.argv[1:]
 pathlib.Path.write_bytes, pathlib.Path.replace = write_half, replace_or_die
-cell.run(variant="enorm", p=0, seeds=[0], epochs=2, learning_rate=0.01, dataset="digits", device="cpu", outputs=outputs)
+run_cell(variant="enorm", p=0, seeds=[0], epochs=2, learning_rate=0.01, dataset="digits", device="cpu", outputs=outputs)
 """
 
 
@@ -117,8 +119,8 @@ def test_a_cell_killed_while_it_writes_a_file_goes_on_and_ends_with_the_same_byt
         assert bool(files.checkpoints()) == (kind != "half a checkpoint")
         assert results.find(files, check_parameters(parameters)).missing == (0,)
     assert files.csv.exists()
-    cell.run(**parameters, device="cpu", outputs=tmp_path)
-    cell.run(**parameters, device="cpu", outputs=tmp_path / "whole")
+    run_cell(**parameters, device="cpu", outputs=tmp_path)
+    run_cell(**parameters, device="cpu", outputs=tmp_path / "whole")
     assert files.csv.read_bytes() == CellFiles(tmp_path / "whole" / "runs", "enorm", 0).csv.read_bytes()
 
 
@@ -186,8 +188,8 @@ def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_aft
     assert Command(command, log, checkouts.environment()).process.wait(300) == 0, log.read_text()
     assert not list(outputs.rglob(".*.tmp"))
     whole = tmp_path / "whole"
-    profile = config.load_profile("one", checkout / "config")
-    cell.run(**profile.cells()[0].model_dump(), outputs=str(whole), device="cpu")
+    profile = profiles.load_profile("one", checkout / "config")
+    run_cell(**profile.cells()[0].model_dump(), outputs=str(whole), device="cpu")
     assert files.csv.read_bytes() == CellFiles(whole / "runs", "enorm", 1).csv.read_bytes()
     expected = report.all_tables(tables.collect(profile, whole))
     for name in ("runs", "status", "accuracy"):

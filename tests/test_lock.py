@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "workflow"))
 import installed

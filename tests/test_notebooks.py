@@ -13,8 +13,8 @@ import nbformat
 import pandas as pd
 import pytest
 
-from equinorm.config import REPOSITORY
-from equinorm.experiments import VARIANTS
+from reproduction.checkout import REPOSITORY
+from reproduction.protocol.variants import VARIANTS
 
 NOTEBOOKS = sorted(REPOSITORY.glob("notebooks/**/*.ipynb"))
 TINY = {"p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
@@ -208,9 +208,10 @@ def test_the_default_depth_is_the_one_whose_time_and_accuracy_are_told():
 
 SESSION = """
 import equinorm
-from equinorm import cell, checkpoints, training
+from reproduction.run import run as run_cell
+from reproduction.training import checkpoints, loop
 
-save, train_epoch = checkpoints.save, training.train_epoch
+save, train_epoch = checkpoints.save, loop.train_epoch
 
 def save_and_disconnect(*arguments):
     save(*arguments)
@@ -221,17 +222,17 @@ def say_and_train(*arguments):
     return train_epoch(*arguments)
 
 print(equinorm.__file__, flush=True)
-training.train_epoch = say_and_train
+loop.train_epoch = say_and_train
 if sys.argv[1] == "first":
     checkpoints.save = save_and_disconnect
-cell.run(variant="enorm", p=0, epochs=2, learning_rate=0.01, dataset="digits", device="cpu")
+run_cell(variant="enorm", p=0, epochs=2, learning_rate=0.01, dataset="digits", device="cpu")
 """
 
 
 def test_bootstrap_cell_on_a_stand_in_for_colab_clones_and_a_disconnect_costs_at_most_an_epoch(tmp_path):
     origin = tmp_path / "origin"
     (origin / "lib").mkdir(parents=True)
-    shutil.copytree(REPOSITORY / "lib" / "equinorm", origin / "lib" / "equinorm")
+    shutil.copytree(REPOSITORY / "lib", origin / "lib")
     (origin / "workflow").mkdir()
     for name in ("pyproject.toml", "workflow/installed.py", "workflow/drive.py"):
         shutil.copy(REPOSITORY / name, origin / name)

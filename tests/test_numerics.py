@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from equinorm import numerics, training
-from equinorm.experiments import check_parameters
+from reproduction.protocol.parameters import check_parameters
+from reproduction.training import loop, numerics
 
 CPU = torch.device("cpu")
 TINY = check_parameters({"variant": "enorm", "p": 1, "epochs": 1, "dataset": "digits"})
@@ -21,11 +21,11 @@ STATES = {  # how to set it, with another value and the usual one
 @pytest.mark.parametrize("name", STATES)
 def test_a_run_does_not_depend_on_how_the_process_was_set(name, small_digits):
     """As a startup file of IPython may do it."""
-    undisturbed, _ = training.train(TINY, small_digits, CPU)
+    undisturbed, _ = loop.train(TINY, small_digits, CPU)
     change, another, usual = STATES[name]
     try:
         change(another)
-        disturbed, _ = training.train(TINY, small_digits, CPU)
+        disturbed, _ = loop.train(TINY, small_digits, CPU)
     finally:
         change(usual)
     assert disturbed.rows == undisturbed.rows
@@ -37,9 +37,9 @@ def test_products_that_are_less_exact_than_float32_are_refused(small_digits, mon
     monkeypatch.setattr(numerics, "multiply", lambda a, b: exact(a.bfloat16(), b.bfloat16()).float())
     monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
     with pytest.raises(ValueError, match=r"less exact than that; unset ONEDNN_DEFAULT_FPMATH_MODE=BF16, and start"):
-        training.train(TINY, small_digits, CPU)
+        loop.train(TINY, small_digits, CPU)
     rounded = TINY.model_copy(update={"precision": "bfloat16"})
-    assert training.train(rounded, small_digits, CPU)[0].rows
+    assert loop.train(rounded, small_digits, CPU)[0].rows
 
 
 def test_tf32_would_be_noticed():

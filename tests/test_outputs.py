@@ -8,8 +8,9 @@ import re
 import pandas as pd
 import pytest
 
-from equinorm import figures, report, tables
-from equinorm.config import REPOSITORY, load_profile
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import figures, report, tables
+from reproduction.protocol.profiles import load_profile
 
 pytestmark = pytest.mark.portable
 

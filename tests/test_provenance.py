@@ -5,22 +5,23 @@ import subprocess
 import pytest
 import torch
 
-from equinorm import provenance
+from reproduction import provenance
+from reproduction.training import devices
 
 
 @pytest.mark.parametrize("name", ["tpu", "gpu", "meta", "cuda:x", "", "cuda:99"])
 def test_an_unknown_device_is_named(name):
     with pytest.raises(ValueError, match=f"device = '{name}'"):
-        provenance.resolve_device(name)
+        devices.resolve_device(name)
 
 
 def test_auto_is_a_gpu_where_there_is_one():
-    assert provenance.resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert provenance.resolve_device("cpu") == torch.device("cpu")
+    assert devices.resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert devices.resolve_device("cpu") == torch.device("cpu")
 
 
 def test_cpu_is_described_by_name_and_threads():
-    described = provenance.describe_device(torch.device("cpu"))
+    described = devices.describe_device(torch.device("cpu"))
     assert described["type"] == "cpu" and described["name"]
     assert described["threads"] == torch.get_num_threads()
 

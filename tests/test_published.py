@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equinorm import published
-from equinorm.config import REPOSITORY
-from equinorm.experiments import DEPTHS, VARIANTS
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import published
+from reproduction.protocol.variants import DEPTHS, VARIANTS
 
 
 def as_runs(frame, more=0.0):

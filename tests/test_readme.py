@@ -3,16 +3,16 @@
 import pandas as pd
 import pytest
 
-from equinorm import published, studies
-from equinorm.config import REPOSITORY
-from equinorm.experiments import DEPTHS
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import answers, published
+from reproduction.protocol.variants import DEPTHS
 
 README = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
 PAPER = REPOSITORY / "outputs" / "paper" / "tables"
 
 
 def of_study(study, table):
-    return pd.read_csv(studies.OUTPUTS / study / "tables" / f"{table}.csv")
+    return pd.read_csv(answers.OUTPUTS / study / "tables" / f"{table}.csv")
 
 
 def the_claims():

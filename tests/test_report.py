@@ -9,10 +9,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from equinorm import cell, figures, html, report, results, tables
-from equinorm.config import Profile
-from equinorm.experiments import VARIANTS, Variant
-from equinorm.results import CellFiles
+from reproduction.evidence import figures, html, report, results, tables
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol.profiles import Profile
+from reproduction.protocol.variants import VARIANTS, Variant
+from reproduction.run import run as run_cell
 
 pytestmark = pytest.mark.portable
 
@@ -26,8 +27,8 @@ PROFILE = Profile(
 def outputs(tmp_path_factory):
     outputs = tmp_path_factory.mktemp("outputs")
     baseline, enorm, _ = PROFILE.cells()
-    cell.run(**baseline.model_dump(), outputs=str(outputs), device="cpu")
-    result = cell.run(**enorm.model_dump(), outputs=str(outputs), device="cpu")
+    run_cell(**baseline.model_dump(), outputs=str(outputs), device="cpu")
+    result = run_cell(**enorm.model_dump(), outputs=str(outputs), device="cpu")
     # One of the two runs, as if its loss had become NaN in step 7.
     frame = result.frame[(result.frame["seed"] == 0) | (result.frame["epoch"] == 2)].copy()
     broken = (frame["seed"] == 1).to_numpy()
@@ -73,7 +74,7 @@ def test_a_grid_of_one_variant_makes_a_report_of_one_variant(name, title, figure
     if name == "enorm":
         shutil.copytree(outputs / "runs", tmp_path / "runs")
     else:
-        cell.run(**profile.cells()[0].model_dump(), outputs=str(tmp_path), device="cpu")
+        run_cell(**profile.cells()[0].model_dump(), outputs=str(tmp_path), device="cpu")
     report.write(tables.collect(profile, tmp_path), tmp_path)
     text = (tmp_path / "report.md").read_text()
     headers = [line for line in text.splitlines() if line.startswith("| p ")]

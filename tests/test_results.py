@@ -10,9 +10,14 @@ import threading
 
 import pytest
 
-from equinorm import cell, experiments, results, revisions
-from equinorm.experiments import Parameters, check_parameters
-from equinorm.results import CellFiles, Found, ResultError
+from reproduction.data import datasets
+from reproduction.evidence import results
+from reproduction.evidence.results import CellFiles, Found, ResultError
+from reproduction.protocol import revisions
+from reproduction.protocol.data_sets import DATA_SETS
+from reproduction.protocol.parameters import Parameters, check_parameters
+from reproduction.protocol.variants import VARIANTS
+from reproduction.run import run as run_cell
 
 pytestmark = pytest.mark.portable
 
@@ -21,7 +26,7 @@ TINY = {"variant": "enorm", "p": 0, "seeds": [3, 5], "epochs": 2, "learning_rate
 
 @pytest.fixture
 def written(tmp_path):
-    result = cell.run(**TINY, outputs=tmp_path, device="cpu")
+    result = run_cell(**TINY, outputs=tmp_path, device="cpu")
     return CellFiles(tmp_path / "runs", "enorm", 0), result
 
 
@@ -66,13 +71,13 @@ def test_more_seeds_are_added_and_what_is_there_stays(written, tmp_path):
     before = files.csv.read_bytes()
     more = {"seeds": [5, 4, 3]}
     assert find(files, **more).missing == (4,)
-    result = cell.run(**TINY | more, outputs=tmp_path, device="cpu")
+    result = run_cell(**TINY | more, outputs=tmp_path, device="cpu")
     assert files.csv.read_bytes().startswith(before)
     assert set(result.frame["seed"]) == {3, 4, 5}
     runs = json.loads(files.json.read_text())["runs"]
     assert [run["seed"] for run in runs] == [3, 5, 4]
     assert runs[:2] == first.runs
-    alone = cell.run(**TINY | {"seeds": [4]}, outputs=tmp_path / "alone", device="cpu")
+    alone = run_cell(**TINY | {"seeds": [4]}, outputs=tmp_path / "alone", device="cpu")
     added = result.frame[result.frame["seed"] == 4].reset_index(drop=True)
     assert added.equals(alone.frame)  # a run does not depend on the others
 
@@ -86,11 +91,11 @@ def test_of_more_runs_than_asked_for_those_asked_for_are_given(written):
 def test_what_is_there_already_is_not_trained_again_unless_told(written, tmp_path, monkeypatch, capsys):
     before = written[0].json.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(cell, "train", lambda *args, **kwargs: pytest.fail("trained again"))
-        assert cell.run(**TINY, outputs=tmp_path, device="cpu").frame.equals(written[1].frame)
+        patch.setattr("reproduction.run.train", lambda *args, **kwargs: pytest.fail("trained again"))
+        assert run_cell(**TINY, outputs=tmp_path, device="cpu").frame.equals(written[1].frame)
     assert written[0].json.read_bytes() == before
     assert "all runs are there already" in capsys.readouterr().out
-    cell.run(**TINY, outputs=tmp_path, device="cpu", remake=True)
+    run_cell(**TINY, outputs=tmp_path, device="cpu", remake=True)
     assert written[0].json.read_bytes() != before
     assert [path.read_bytes() for path in tmp_path.glob("set_aside/*/enorm/p00.json")] == [before]
 
@@ -119,7 +124,7 @@ def test_rows_whose_json_was_not_written_do_not_count_and_are_replaced(written, 
     files, _ = written
     good = files.csv.read_bytes()
     files.csv.write_bytes(good + b"enorm,0,6,1,2,0.02,1.0,1.0,0.5,9.0,False\nenorm,0,6,2,")
-    assert set(cell.run(**TINY | again, outputs=tmp_path, device="cpu").frame["seed"]) == set(again["seeds"])
+    assert set(run_cell(**TINY | again, outputs=tmp_path, device="cpu").frame["seed"]) == set(again["seeds"])
     assert files.csv.read_bytes().startswith(good)
 
 
@@ -132,10 +137,10 @@ def test_a_new_cell_cut_off_before_its_json_was_written_is_trained(tmp_path, mon
         written_before = results._write_json
         patch.setattr(results, "_write_json", lambda *args: killed() if args[3] else written_before(*args))
         with pytest.raises(KeyboardInterrupt):
-            cell.run(**TINY, outputs=tmp_path, device="cpu")
+            run_cell(**TINY, outputs=tmp_path, device="cpu")
     assert files.csv.exists() and files.json.exists()
     assert find(files) == Found(None, (3, 5))
-    assert len(cell.run(**TINY, outputs=tmp_path, device="cpu").runs) == 2
+    assert len(run_cell(**TINY, outputs=tmp_path, device="cpu").runs) == 2
 
 
 # --- damage
@@ -159,9 +164,9 @@ def test_damaged_result_is_named_not_used_and_kept(written, tmp_path, damage, ki
     assert found.result is None and found.missing == ()
     assert found.problem.startswith(str(getattr(files, kind)))
     with pytest.raises(ResultError, match="remake = True"):
-        cell.run(**TINY, outputs=tmp_path, device="cpu")
+        run_cell(**TINY, outputs=tmp_path, device="cpu")
     assert {path: path.read_bytes() for path in files.csv.parent.iterdir()} == left
-    assert len(cell.run(**TINY, outputs=tmp_path, device="cpu", remake=True).runs) == 2
+    assert len(run_cell(**TINY, outputs=tmp_path, device="cpu", remake=True).runs) == 2
     assert {path.read_bytes() for path in tmp_path.glob("set_aside/*/enorm/*")} == set(left.values())
 
 
@@ -217,7 +222,7 @@ def test_json_without_what_the_tables_need_is_refused(written):
         ({"epochs": 3}, "epochs = 2 (asked for: 3)"),
         ({"learning_rate": 0.03}, "learning_rate = 0.02 (asked for: 0.03)"),
         ({"learning_rate": None}, "learning_rate = 0.02 (asked for: the default)"),
-        ({"variation": {"norms": "simultaneous"}}, "variation = the default (asked for: {'norms': 'simultaneous'})"),
+        ({"norms": "simultaneous"}, "norms = sequential (asked for: simultaneous)"),
     ],
 )
 def test_runs_of_other_parameters_are_named_and_nothing_of_them_is_replaced(written, tmp_path, asked, said):
@@ -225,29 +230,28 @@ def test_runs_of_other_parameters_are_named_and_nothing_of_them_is_replaced(writ
     before = files.csv.read_bytes(), files.json.read_bytes()
     assert find(files, **asked).problem == f"{files.json}: made with {said}"
     with pytest.raises(ResultError, match="give another folder for outputs, or remake = True"):
-        cell.run(**TINY | asked, outputs=tmp_path, device="cpu")
+        run_cell(**TINY | asked, outputs=tmp_path, device="cpu")
     assert (files.csv.read_bytes(), files.json.read_bytes()) == before
 
 
 def test_runs_of_other_data_are_not_added_to(written, tmp_path, small_digits, monkeypatch):
     before = written[0].csv.read_bytes()
     other = dataclasses.replace(small_digits, fingerprint="another")
-    monkeypatch.setattr(cell.data, "load", lambda name: other)
+    monkeypatch.setattr(datasets, "load", lambda name: other)
     with pytest.raises(ResultError, match="made with other data"):
-        cell.run(**TINY | {"seeds": [3, 4]}, outputs=tmp_path, device="cpu")
+        run_cell(**TINY | {"seeds": [3, 4]}, outputs=tmp_path, device="cpu")
     assert written[0].csv.read_bytes() == before
 
 
 def test_a_rate_that_is_the_data_sets_own_is_the_same_said_or_not(tmp_path):
-    said = cell.run(**TINY | {"learning_rate": experiments.LEARNING_RATES["digits"]}, outputs=tmp_path, device="cpu")
+    said = run_cell(**TINY | {"learning_rate": DATA_SETS["digits"].learning_rate}, outputs=tmp_path, device="cpu")
     assert "learning_rate" not in said.metadata["parameters"]
     assert find(CellFiles(tmp_path / "runs", "enorm", 0), learning_rate=None).missing == ()
 
 
 def test_what_is_new_in_the_registry_leaves_results_valid(written, monkeypatch):
     """A new variant, a new parameter, and a new part with a revision."""
-    variants, enorm = experiments.VARIANTS, experiments.VARIANTS["enorm"]
-    monkeypatch.setitem(variants, "mine", dataclasses.replace(enorm, name="mine", title="Mine"))
+    monkeypatch.setitem(VARIANTS, "mine", dataclasses.replace(VARIANTS["enorm"], name="mine", title="Mine"))
     monkeypatch.setitem(revisions.REVISIONS, "mine", 7)
 
     class Longer(Parameters):
@@ -262,7 +266,7 @@ def test_what_is_new_in_the_registry_leaves_results_valid(written, monkeypatch):
 def test_result_of_another_schedule_or_revision_does_not_fit(written, monkeypatch):
     files, _ = written
     with monkeypatch.context() as patch:
-        patch.setattr(experiments.Parameters, "epoch_learning_rate", lambda self, epoch: self.initial_learning_rate)
+        patch.setattr(Parameters, "epoch_learning_rate", lambda self, epoch: self.initial_learning_rate)
         assert find(files).problem == f"{files.csv}: made with other learning rates"
     monkeypatch.setitem(revisions.REVISIONS, "enorm", 2)
     assert "another revision of the code: enorm = 1 (asked for: 2)" in find(files).problem
@@ -270,7 +274,7 @@ def test_result_of_another_schedule_or_revision_does_not_fit(written, monkeypatc
 
 
 def test_same_seeds_give_the_same_file_twice_on_this_machine(written, tmp_path):
-    cell.run(**TINY, outputs=tmp_path / "again", device="cpu")
+    run_cell(**TINY, outputs=tmp_path / "again", device="cpu")
     assert (tmp_path / "again" / "runs" / "enorm" / "p00.csv").read_bytes() == written[0].csv.read_bytes()
 
 
@@ -278,7 +282,7 @@ def test_unwritable_outputs_are_named_and_earlier_results_kept(written, tmp_path
     before = written[0].csv.read_bytes()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        cell.run(**TINY, outputs=tmp_path / "file", device="cpu")
+        run_cell(**TINY, outputs=tmp_path / "file", device="cpu")
     assert written[0].csv.read_bytes() == before
 
 
@@ -298,8 +302,8 @@ def cut_off(monkeypatch, tmp_path, **given):
         return ""
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(cell, "_describe", describe)
-        cell.run(**TINY | given, outputs=tmp_path, device="cpu")
+        patch.setattr("reproduction.run._describe", describe)
+        run_cell(**TINY | given, outputs=tmp_path, device="cpu")
 
 
 @pytest.mark.parametrize("then", [[3, 5], [3, 5, 7], [7], [3]])
@@ -307,10 +311,10 @@ def test_a_training_that_was_cut_off_goes_on_whatever_seeds_are_asked_for_next(t
     cut_off(monkeypatch, tmp_path)
     files = CellFiles(tmp_path / "runs", "enorm", 0)
     (checkpoint,) = files.checkpoints()
-    cell.run(**TINY | {"seeds": then}, outputs=tmp_path, device="cpu")
+    run_cell(**TINY | {"seeds": then}, outputs=tmp_path, device="cpu")
     goes_on = {3, 5} <= set(then)
     assert checkpoint.exists() != goes_on  # another training's state is left alone
-    undisturbed = cell.run(**TINY | {"seeds": then}, outputs=tmp_path / "undisturbed", device="cpu").frame
+    undisturbed = run_cell(**TINY | {"seeds": then}, outputs=tmp_path / "undisturbed", device="cpu").frame
     kept = find(files, seeds=then).result.frame
     by = ["seed", "epoch"]
     assert kept.sort_values(by, ignore_index=True).equals(undisturbed.sort_values(by, ignore_index=True))
@@ -330,7 +334,7 @@ NAN = {
 
 
 def test_where_every_run_diverges_one_more_seed_is_tried_and_all_are_kept(tmp_path):
-    result = cell.run(**NAN, outputs=tmp_path, device="cpu")
+    result = run_cell(**NAN, outputs=tmp_path, device="cpu")
     assert result.final()[["seed", "diverged"]].values.tolist() == [[0, True], [1, True], [2, True]]
     files = CellFiles(tmp_path / "runs", "enorm_bias", 19)
     asked = check_parameters(NAN)
@@ -342,4 +346,4 @@ def test_where_every_run_diverges_one_more_seed_is_tried_and_all_are_kept(tmp_pa
 
 
 def test_no_restart_where_a_run_trains(tmp_path):
-    assert cell.run(**TINY, outputs=tmp_path, device="cpu").frame["seed"].unique().tolist() == [3, 5]
+    assert run_cell(**TINY, outputs=tmp_path, device="cpu").frame["seed"].unique().tolist() == [3, 5]

@@ -16,7 +16,7 @@ import pytest
 from checkouts import can_mount, with_mounts
 from package_index import Index
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 FILES = ["run_all.sh", "workflow/environment.sh", "workflow/set_up.py", "workflow/install_lock.py"]
 FILES += ["workflow/installed.py"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from equinorm import spread
+from reproduction.evidence import spread
 
 
 def accuracy(*cells):

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from equinorm.statistics import pooled_deviation
+from reproduction.evidence.statistics import pooled_deviation
 
 pytestmark = pytest.mark.portable
 

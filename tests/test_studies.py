@@ -8,9 +8,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from equinorm import cell, results, revisions, studies
-from equinorm.config import REPOSITORY
-from equinorm.results import CellFiles, ResultError
+from reproduction import studies
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import answers, comparisons, results
+from reproduction.evidence.results import CellFiles, ResultError
+from reproduction.protocol import revisions
+from reproduction.run import run as run_cell
 
 TINY = {"variant": "enorm", "p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -28,7 +31,7 @@ def runs(**accuracies):
 
 
 def test_there_is_a_notebook_for_every_study():
-    assert {path.stem for path in (REPOSITORY / "notebooks" / "studies").glob("*.ipynb")} == set(studies.STUDIES)
+    assert {path.stem for path in (REPOSITORY / "notebooks" / "studies").glob("*.ipynb")} == set(answers.STUDIES)
 
 
 def test_conditions_are_trained_once_and_changed_ones_again(tmp_path):
@@ -53,7 +56,7 @@ def test_conditions_are_trained_once_and_changed_ones_again(tmp_path):
 
 
 def test_runs_of_the_grid_are_not_trained_again(tmp_path):
-    cell.run(**TINY | {"seeds": [0, 1, 2]}, outputs=str(tmp_path / "grid"), device="cpu")
+    run_cell(**TINY | {"seeds": [0, 1, 2]}, outputs=str(tmp_path / "grid"), device="cpu")
     rows = studies.train([("plain", TINY), ("c1", TINY | {"c": 1.0})], tmp_path / "study", "cpu", tmp_path / "grid")
     assert rows[["condition", "seed"]].values.tolist() == [["plain", 0], ["plain", 1], ["c1", 0], ["c1", 1]]
     assert [path.parts[-4] for path in (tmp_path / "study").glob("*/runs/enorm/p00.csv")] == ["c1"]
@@ -65,7 +68,7 @@ def test_runs_of_the_grid_are_not_trained_again(tmp_path):
 
 def test_the_further_seed_of_a_cell_of_the_grid_that_diverged_comes_with_it(tmp_path):
     diverging = TINY | {"variant": "enorm_bias", "p": 9, "seeds": [0], "learning_rate": 5.0, "c": 1.5}
-    kept = cell.run(**diverging, outputs=str(tmp_path / "grid"), device="cpu").frame
+    kept = run_cell(**diverging, outputs=str(tmp_path / "grid"), device="cpu").frame
     assert kept["seed"].tolist() == [0, 1]
     rows = studies.train([("plain", diverging)], tmp_path / "study", "cpu", tmp_path / "grid")
     assert rows[["seed", "diverged"]].values.tolist() == [[0, True], [1, True]]
@@ -80,22 +83,22 @@ def test_a_condition_that_diverged_is_tried_with_as_many_further_seeds_as_asked(
 
 
 def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
-    assert studies.answers(tmp_path) == []
+    assert answers.answers(tmp_path) == []
     figure, _ = plt.subplots()
-    studies.write(tmp_path / "biases", "An answer.", {"map": (figure, "A map.")}, {"runs": pd.DataFrame({"a": [1]})})
-    (answer,) = studies.answers(tmp_path)
+    answers.write(tmp_path / "biases", "An answer.", {"map": (figure, "A map.")}, {"runs": pd.DataFrame({"a": [1]})})
+    (answer,) = answers.answers(tmp_path)
     assert (answer.name, answer.text) == ("biases", "An answer.")
     assert (answer.figures, answer.tables) == ({"map": "A map."}, ["runs"])
 
 
 def test_final_is_the_last_row_of_each_run():
     rows = pd.concat([runs(a=[0.1, 0.2]).assign(epoch=1), runs(a=[0.3, 0.4]).assign(epoch=2)])
-    assert studies.final(rows)["test_accuracy"].tolist() == [0.3, 0.4]
+    assert comparisons.final(rows)["test_accuracy"].tolist() == [0.3, 0.4]
 
 
 def test_differences_are_paired_by_seed_and_leave_out_runs_that_diverged():
     frame = runs(protocol=[0.50, 0.60, 0.40], other=[0.51, 0.63, None])
-    (row,) = studies.differences(frame, "protocol", ["variant"]).to_dict("records")
+    (row,) = comparisons.differences(frame, "protocol", ["variant"]).to_dict("records")
     assert row["difference"] == pytest.approx(2)
     assert row["half_width"] == pytest.approx(12.706, rel=1e-4)  # t of 1 degree of freedom times 1.41 / sqrt(2)
     assert (row["pairs"], row["diverged"], row["verdict"]) == (2, 1, "not known")
@@ -112,28 +115,28 @@ def test_differences_are_paired_by_seed_and_leave_out_runs_that_diverged():
     ],
 )
 def test_verdict_follows_from_the_interval(accuracies, verdict):
-    table = studies.differences(runs(protocol=[0.50, 0.60, 0.40], other=accuracies), "protocol", ["variant"])
+    table = comparisons.differences(runs(protocol=[0.50, 0.60, 0.40], other=accuracies), "protocol", ["variant"])
     assert table["verdict"].tolist() == [verdict]
 
 
 def test_an_answer_is_current_until_the_runs_it_read_or_what_computes_them_change(tmp_path, monkeypatch):
     outputs = tmp_path / "convergence"
     studies.train([("plain", TINY)], outputs, "cpu", tmp_path / "grid")
-    assert not studies.is_current(outputs)
+    assert not answers.is_current(outputs)
     figure, _ = plt.subplots()
-    studies.write(outputs, "An answer.", {"drawn": (figure, "A caption.")}, {"made": pd.DataFrame({"a": [1]})})
+    answers.write(outputs, "An answer.", {"drawn": (figure, "A caption.")}, {"made": pd.DataFrame({"a": [1]})})
     assert (outputs / "answer.md").read_text() == "An answer.\n"
     assert (outputs / "figures" / "drawn.svg").exists()
     assert pd.read_csv(outputs / "tables" / "made.csv")["a"].tolist() == [1]
-    assert studies.is_current(outputs)
+    assert answers.is_current(outputs)
     assert json.loads((outputs / "contents.json").read_text())["runs"] == {"plain/runs/enorm/p00.json": [0, 1]}
     with monkeypatch.context() as patch:
         patch.setitem(revisions.REVISIONS, "enorm", 2)
-        assert not studies.is_current(outputs)
-    cell.run(**TINY | {"seeds": [2]}, outputs=outputs / "plain", device="cpu")
-    assert studies.is_current(outputs)  # other runs of the same cell make no difference
-    cell.run(**TINY, outputs=outputs / "plain", device="cpu", remake=True)
-    assert not studies.is_current(outputs)
+        assert not answers.is_current(outputs)
+    run_cell(**TINY | {"seeds": [2]}, outputs=outputs / "plain", device="cpu")
+    assert answers.is_current(outputs)  # other runs of the same cell make no difference
+    run_cell(**TINY, outputs=outputs / "plain", device="cpu", remake=True)
+    assert not answers.is_current(outputs)
 
 
 def test_a_study_runs_as_a_notebook_and_leaves_its_answer(tmp_path):
@@ -146,4 +149,4 @@ def test_a_study_runs_as_a_notebook_and_leaves_its_answer(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "At p = 1 (1 seed, float64, digits" in (outputs / "answer.md").read_text()
-    assert studies.is_current(outputs)
+    assert answers.is_current(outputs)

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from equinorm import results, studies
-from equinorm.config import REPOSITORY
-from equinorm.results import CellFiles
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import answers, results
+from reproduction.evidence.results import CellFiles
 
-OUTPUTS = studies.OUTPUTS
-ANSWERS = [answer.name for answer in studies.answers(OUTPUTS)]
+OUTPUTS = answers.OUTPUTS
+ANSWERS = [answer.name for answer in answers.answers(OUTPUTS)]
 
 
 @pytest.fixture(params=ANSWERS)
@@ -18,7 +18,7 @@ def name(request):
 
 
 def test_the_answer_is_of_todays_notebook_and_library(name):
-    assert studies.is_current(OUTPUTS / name)
+    assert answers.is_current(OUTPUTS / name)
 
 
 def test_the_executed_notebook_is_kept_ran_through_and_has_the_parameters_of_the_source(name):

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 
 @pytest.fixture

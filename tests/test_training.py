@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from equinorm import evaluation, training
-from equinorm.experiments import VARIANTS, check_parameters
+from reproduction.protocol.history import COLUMNS
+from reproduction.protocol.parameters import check_parameters
+from reproduction.protocol.variants import VARIANTS
+from reproduction.training import evaluation, loop
+from reproduction.training.network import FullyConnected
 
 pytestmark = pytest.mark.portable
 
@@ -23,7 +26,7 @@ def parameters(variant="baseline", **changes):
 
 
 def rows_of(dataset, variant="baseline", **changes):
-    history, _ = training.train(parameters(variant, **changes), dataset, CPU)
+    history, _ = loop.train(parameters(variant, **changes), dataset, CPU)
     return history.rows
 
 
@@ -45,19 +48,19 @@ def test_there_is_one_row_per_run_and_epoch_with_all_columns(small_digits):
         (3, 5, 9),
     ]
     for row in rows:
-        assert tuple(row) == training.COLUMNS
+        assert tuple(row) == COLUMNS
         assert (row["variant"], row["p"], row["diverged"]) == ("enorm", 1, False)
         assert 0 <= row["test_accuracy"] <= 1
 
 
 def test_the_learning_rate_falls_linearly_once_per_epoch(small_digits, monkeypatch):
-    used, train_step = [], training.train_step
+    used, forward = [], FullyConnected.forward
 
-    def spy(model, data, batch, parameters, sgd):
-        used.append(sgd)
-        return train_step(model, data, batch, parameters, sgd)
+    def spy(network, x, steps=None):
+        used.extend(steps[:1] if steps else [])
+        return forward(network, x, steps)
 
-    monkeypatch.setattr(training, "train_step", spy)
+    monkeypatch.setattr(FullyConnected, "forward", spy)
     rows = rows_of(small_digits, epochs=4, learning_rate=0.08, weight_decay=0.002)
     expected = [0.08, 0.06, 0.04, 0.02]
     assert [row["learning_rate"] for row in rows] == pytest.approx(expected)
@@ -68,11 +71,11 @@ def test_the_learning_rate_falls_linearly_once_per_epoch(small_digits, monkeypat
 def test_every_epoch_shows_each_image_once_in_another_order(small_digits, monkeypatch):
     seen = []
 
-    def note(model, data, batch, parameters, sgd):
+    def note(batch):
         seen.append(batch)
         return torch.zeros(len(batch))
 
-    monkeypatch.setattr(training, "train_step", note)
+    monkeypatch.setattr(loop, "step_of", lambda *arguments: note)
     rows_of(small_digits, seeds=[0, 1])
     assert [batch.shape[1] for batch in seen] == [128, 128, 44] * 2
     orders = [torch.cat(seen[k : k + 3], dim=1)[run] for k in (0, 3) for run in (0, 1)]
@@ -84,14 +87,14 @@ def test_every_epoch_shows_each_image_once_in_another_order(small_digits, monkey
 def test_train_loss_is_the_mean_over_all_images_though_the_last_batch_is_smaller(small_digits):
     # With hardly a step made, the mean over the epoch is the initial network's loss on the training images.
     frozen = parameters(learning_rate=1e-30, weight_decay=0.0, epochs=1)
-    history, model = training.train(frozen, small_digits, CPU)
+    history, model = loop.train(frozen, small_digits, CPU)
     data = small_digits.to(CPU)
     loss, _ = evaluation.evaluate(model, data.train_images, data.train_labels, data)
     assert history.rows[0]["train_loss"] == pytest.approx(float(loss[0]), rel=1e-6)
 
 
 def test_rows_hold_the_final_models_loss_accuracy_and_norm(small_digits):
-    history, model = training.train(parameters("enorm_bias", seeds=[0, 1]), small_digits, CPU)
+    history, model = loop.train(parameters("enorm_bias", seeds=[0, 1]), small_digits, CPU)
     data = small_digits.to(CPU)
     losses, accuracies = evaluation.evaluate(model, data.test_images, data.test_labels, data)
     for r, row in enumerate(history.rows[-2:]):
@@ -109,19 +112,19 @@ def test_every_variant_learns_digits(small_digits, variant):
 
 
 def test_c_and_cycles_are_those_of_the_parameters(small_digits):
-    _, model = training.train(parameters("enorm", p=1, c=1.5, cycles=60, epochs=1), small_digits, CPU)
+    _, model = loop.train(parameters("enorm", p=1, c=1.5, cycles=60, epochs=1), small_digits, CPU)
     for left, right in pairwise(model.weights):
         torch.testing.assert_close(right.norm(dim=-2), 1.5 * left.norm(dim=-1), rtol=1e-4, atol=0)
 
 
 def test_the_initialization_is_that_of_the_parameters():
-    normal, uniform = (training.initial_model(parameters(initialization=name)) for name in ("he_normal", "he_uniform"))
+    normal, uniform = (FullyConnected(parameters(initialization=name)) for name in ("he_normal", "he_uniform"))
     assert normal.weights[0].abs().max() > 2 * uniform.weights[0].abs().max()
 
 
 @pytest.mark.parametrize("variant", ["baseline_bias", "batch_norm"])
 def test_evaluate_is_the_mean_over_all_images(digits, variant):
-    _, model = training.train(parameters(variant, seeds=[0, 1], epochs=1, batch_size=300), digits, CPU)
+    _, model = loop.train(parameters(variant, seeds=[0, 1], epochs=1, batch_size=300), digits, CPU)
     data = digits.to(CPU)
     ours = evaluation.evaluate(model, data.train_images, data.train_labels, data)  # 1500 images: more than one batch
     assert [tensor.dtype for tensor in ours] == [torch.float64, torch.float64]
@@ -149,7 +152,7 @@ def test_a_runs_rows_do_not_depend_on_the_other_seeds(small_digits, variant):
 
 @pytest.mark.parametrize("variant", ["enorm_bias", "enorm_batch_norm"])
 def test_the_same_seed_gives_the_same_bits(small_digits, variant):
-    first, again = (training.train(parameters(variant, p=1), small_digits, CPU) for _ in range(2))
+    first, again = (loop.train(parameters(variant, p=1), small_digits, CPU) for _ in range(2))
     assert first[0].rows == again[0].rows
     for ours, theirs in zip(first[1].state_dict().values(), again[1].state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
@@ -175,11 +178,11 @@ def interrupt_after(epochs):
 @pytest.mark.parametrize("variant", ["baseline", "enorm_bias", "enorm_batch_norm"])
 def test_an_interrupted_training_goes_on_where_it_was(small_digits, tmp_path, variant):
     p, path = parameters(variant, seeds=[0, 1], epochs=3), tmp_path / "checkpoint.pt"
-    whole, expected = training.train(p, small_digits, CPU)
+    whole, expected = loop.train(p, small_digits, CPU)
     with pytest.raises(Interruption):
-        training.train(p, small_digits, CPU, checkpoint=path, on_epoch=interrupt_after(2))
+        loop.train(p, small_digits, CPU, checkpoint=path, on_epoch=interrupt_after(2))
     seen = []
-    resumed, model = training.train(
+    resumed, model = loop.train(
         p, small_digits, CPU, checkpoint=path, on_epoch=lambda history: seen.append(len(history.epoch_seconds))
     )
     assert seen == [2, 3]  # only the third epoch was trained
@@ -190,7 +193,7 @@ def test_an_interrupted_training_goes_on_where_it_was(small_digits, tmp_path, va
 
 def test_on_epoch_is_called_before_the_first_epoch_and_after_each(small_digits):
     seen = []
-    training.train(
+    loop.train(
         parameters(),
         small_digits,
         CPU,
@@ -201,9 +204,9 @@ def test_on_epoch_is_called_before_the_first_epoch_and_after_each(small_digits):
 
 def test_a_finished_training_is_not_trained_again(small_digits, tmp_path, monkeypatch):
     p, path = parameters(), tmp_path / "checkpoint.pt"
-    first, _ = training.train(p, small_digits, CPU, checkpoint=path)
-    monkeypatch.setattr(training, "train_epoch", None)
-    again, _ = training.train(p, small_digits, CPU, checkpoint=path)
+    first, _ = loop.train(p, small_digits, CPU, checkpoint=path)
+    monkeypatch.setattr(loop, "train_epoch", None)
+    again, _ = loop.train(p, small_digits, CPU, checkpoint=path)
     assert again == first
 
 
@@ -215,16 +218,21 @@ def break_run(monkeypatch):
     """break_run(r, k) makes a weight of run r NaN right after the k-th SGD step of the training."""
 
     def set_up(run, step):
-        train_step, made = training.train_step, []
+        step_of, made = loop.step_of, []
 
-        def broken(model, *arguments):
-            losses = train_step(model, *arguments)
-            made.append(losses)
-            if len(made) == step:
-                model.weights[0].data[run, 7, 7] = math.nan
-            return losses
+        def broken_step_of(network, *arguments):
+            make = step_of(network, *arguments)
 
-        monkeypatch.setattr(training, "train_step", broken)
+            def broken(batch):
+                losses = make(batch)
+                made.append(losses)
+                if len(made) == step:
+                    network.weights[0].data[run, 7, 7] = math.nan
+                return losses
+
+            return broken
+
+        monkeypatch.setattr(loop, "step_of", broken_step_of)
 
     return set_up
 
@@ -246,14 +254,14 @@ def test_a_diverged_run_is_recorded_and_its_siblings_go_on_the_same(
     *earlier, last = of_seed(rows, 5)
     assert earlier == of_seed(sound, 5)[: epoch - 1]
     assert (last["epoch"], last["step"], last["diverged"]) == (epoch, step, True)
-    assert tuple(last) == training.COLUMNS
+    assert tuple(last) == COLUMNS
     assert all(last[name] is None for name in ("train_loss", "test_loss", "test_accuracy", "weight_norm"))
 
 
 def test_the_model_returned_holds_the_runs_that_did_not_diverge(small_digits, break_run):
-    _, expected = training.train(parameters(seeds=[4, 6]), small_digits, CPU)
+    _, expected = loop.train(parameters(seeds=[4, 6]), small_digits, CPU)
     break_run(1, 2)
-    _, model = training.train(parameters(seeds=[4, 5, 6]), small_digits, CPU)
+    _, model = loop.train(parameters(seeds=[4, 5, 6]), small_digits, CPU)
     for ours, theirs in zip(model.weights, expected.weights, strict=True):
         assert torch.equal(ours, theirs)
 
@@ -261,13 +269,18 @@ def test_the_model_returned_holds_the_runs_that_did_not_diverge(small_digits, br
 def test_a_rate_that_is_far_too_large_is_recorded_with_the_first_step_whose_loss_is_not_finite(
     small_digits, monkeypatch
 ):
-    losses, train_step = [], training.train_step
+    losses, step_of = [], loop.step_of
 
-    def spy(*arguments):
-        losses.append(train_step(*arguments))
-        return losses[-1]
+    def spied(*arguments):
+        step = step_of(*arguments)
 
-    monkeypatch.setattr(training, "train_step", spy)
+        def spy(batch):
+            losses.append(step(batch))
+            return losses[-1]
+
+        return spy
+
+    monkeypatch.setattr(loop, "step_of", spied)
     rows = rows_of(small_digits, "enorm_bias", p=2, seeds=[0, 1], epochs=8, learning_rate=1000)
     diverged = [row for row in rows if row["diverged"]]
     assert sorted(row["seed"] for row in diverged) == [0, 1]
@@ -280,11 +293,11 @@ def test_a_rate_that_is_far_too_large_is_recorded_with_the_first_step_whose_loss
 def test_training_stops_when_all_runs_have_diverged_and_is_resumed_as_such(small_digits, break_run, tmp_path):
     p, path = parameters(epochs=5), tmp_path / "checkpoint.pt"
     break_run(0, 2)
-    history, model = training.train(p, small_digits, CPU, checkpoint=path)
+    history, model = loop.train(p, small_digits, CPU, checkpoint=path)
     assert [(row["epoch"], row["diverged"]) for row in history.rows] == [(1, True)]
     assert len(history.epoch_seconds) == 1
-    assert len(model.weights[0]) == 0
-    resumed, _ = training.train(p, small_digits, CPU, checkpoint=path)
+    assert model.runs == 0
+    resumed, _ = loop.train(p, small_digits, CPU, checkpoint=path)
     assert resumed == history
 
 
@@ -292,8 +305,8 @@ def test_an_interrupted_training_with_a_diverged_run_goes_on_where_it_was(small_
     p, path = parameters("enorm_batch_norm", seeds=[0, 1, 2], epochs=3), tmp_path / "checkpoint.pt"
     break_run(1, 2)
     with pytest.raises(Interruption):
-        training.train(p, small_digits, CPU, checkpoint=path, on_epoch=interrupt_after(1))
-    resumed, _ = training.train(p, small_digits, CPU, checkpoint=path)
+        loop.train(p, small_digits, CPU, checkpoint=path, on_epoch=interrupt_after(1))
+    resumed, _ = loop.train(p, small_digits, CPU, checkpoint=path)
     assert of_seed(resumed.rows, 1)[-1]["diverged"]
     without = rows_of(small_digits, "enorm_batch_norm", seeds=[0, 2], epochs=3)
     assert [row for row in resumed.rows if row["seed"] != 1] == without

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from equinorm import up_to_date
-from equinorm.config import REPOSITORY
+from reproduction import up_to_date
+from reproduction.checkout import REPOSITORY
 
 NOTEBOOK = REPOSITORY / "notebooks" / "summary.ipynb"
 
@@ -16,16 +16,16 @@ def digest_with(tmp_path, monkeypatch):
     """The digest of the summary with one file of the library, or the notebook, changed."""
 
     def digest(name=None, change=lambda text: text, runs=("a", "b"), others=()):
-        library = tmp_path / str(len(list(tmp_path.iterdir()))) / "equinorm"
-        shutil.copytree(REPOSITORY / "lib" / "equinorm", library, ignore=shutil.ignore_patterns("__pycache__"))
+        library = tmp_path / str(len(list(tmp_path.iterdir())))
+        shutil.copytree(REPOSITORY / "lib", library, ignore=shutil.ignore_patterns("__pycache__"))
         notebook = library / "summary.ipynb"
         shutil.copy(NOTEBOOK, notebook)
         if name:
-            path = library / name
+            (path,) = library.rglob(name)
             text = path.read_text(encoding="utf-8")
             assert change(text) != text
             path.write_text(change(text), encoding="utf-8")
-        monkeypatch.setattr(up_to_date, "_LIBRARY", library)
+        monkeypatch.setattr(up_to_date, "_LIB", library)
         return up_to_date.digest(notebook, runs, *others)
 
     return digest
@@ -58,8 +58,8 @@ def test_what_the_notebook_reaches_makes_one(digest_with):
 
 def test_what_only_training_reaches_makes_none_for_its_revision_speaks_for_it(digest_with):
     before = digest_with()
-    assert digest_with("training.py", lambda text: text.replace("losses.sum()", "losses.mean()")) == before
-    assert digest_with("experiments.py", lambda text: text + '\nNEW = "a variant"\n') == before
+    assert digest_with("step.py", lambda text: text.replace("losses.sum()", "losses.mean()")) == before
+    assert digest_with("variants.py", lambda text: text + '\nNEW = "a variant"\n') == before
 
 
 def test_the_notebooks_code_makes_one_but_not_its_text_and_its_bootstrap_cell(digest_with):
@@ -103,6 +103,6 @@ def f(a):  # a comment
 
 
 def test_the_code_of_a_training_is_found_by_its_imports():
-    names = {path.stem for path in up_to_date._reached("from equinorm import training")}
-    assert {"training", "enorm", "cpu_kernels", "models", "products", "data", "experiments"} <= names
+    names = {path.stem for path in up_to_date._reached("from reproduction.training import loop")}
+    assert {"loop", "step", "enorm", "algorithm", "cpu_kernels", "network", "linear", "datasets", "parameters"} <= names
     assert names.isdisjoint({"figures", "tables", "report"})

@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from equinorm.config import REPOSITORY, load_profile
-from equinorm.results import CellFiles
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol.profiles import load_profile
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import stopping
 import surroundings
-from equinorm import data, provenance
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
+from reproduction.data import datasets
+from reproduction.training import devices
 from watch import Watcher
 
 _SECONDS_TO_STOP = 10
@@ -35,7 +36,7 @@ class Where:
 
 def on_this_machine(arguments: argparse.Namespace) -> Where:
     """As many cells at once as it has room for. Raises ValueError where it has no such device."""
-    gpu = provenance.resolve_device(arguments.device).type == "cuda"
+    gpu = devices.resolve_device(arguments.device).type == "cuda"
     cores = surroundings.cores()
     jobs = arguments.jobs or (1 if gpu else default_jobs(cores))
     threads = arguments.threads or max(1, cores // jobs)
@@ -49,7 +50,7 @@ def on_cluster(arguments: argparse.Namespace) -> Where:
 
     profile = find_profile(arguments.cluster)
     if not arguments.device.startswith("cuda"):  # whether there is a GPU is for each job to see on its node
-        provenance.resolve_device(arguments.device)
+        devices.resolve_device(arguments.device)
     jobs = ["--jobs", str(arguments.jobs)] if arguments.jobs else []
     options = ["--workflow-profile", str(profile), *jobs, "--quiet", "host", "progress"]
     logs = " and the logs in .snakemake beside it"
@@ -68,7 +69,7 @@ def in_outputs(outputs: Path, work: Callable[[int], int]) -> int:
             remove_leftovers(outputs)
             os.environ["ENORM_OUTPUTS"] = str(outputs)  # for Snakemake profiles
             return work(lock)
-    except data.DataError as error:
+    except datasets.DataError as error:
         return fail(str(error))
     except BlockingIOError:
         return fail(f"{shown(outputs)}: another run_all.sh is at work there; wait for it or give another --outputs")

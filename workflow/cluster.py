@@ -10,8 +10,8 @@ import yaml
 from snakemake.cli import get_argument_parser, get_profile_dir
 from snakemake.exceptions import CliException, WorkflowError
 
-from equinorm.config import REPOSITORY
-from equinorm.experiments import unknown
+from reproduction.checkout import REPOSITORY
+from reproduction.protocol.messages import unknown
 
 PROFILES = REPOSITORY / "workflow" / "profiles"
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batch import Where, call, check_writable, command, fail, in_outputs, on_cluster, on_this_machine, shown
-from equinorm import data, report, results, tables
-from equinorm.config import REPOSITORY, Profile, load_profile
-from equinorm.experiments import Parameters
-from equinorm.results import CellFiles
+from reproduction.checkout import REPOSITORY
+from reproduction.data import datasets
+from reproduction.evidence import report, results, tables
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol.parameters import Parameters
+from reproduction.protocol.profiles import Profile, load_profile
 from watch import Watcher
 
 NOT_USED = (
@@ -155,5 +157,5 @@ def say_how_it_ended(grid: tables.Grid, outputs: Path, where: Where, failed: int
 
 def count_images(name: str) -> tuple[int, int]:
     """How many images a data set has for training and for tests; it is downloaded where it is missing."""
-    dataset = data.load(name)
+    dataset = datasets.load(name)
     return len(dataset.train_labels), len(dataset.test_labels)

@@ -28,9 +28,9 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from equinorm.config import REPOSITORY
-from equinorm.experiments import unknown
 from orphans import stop_with
+from reproduction.checkout import REPOSITORY
+from reproduction.protocol.messages import unknown
 from surroundings import for_notebook, temporary_root
 
 

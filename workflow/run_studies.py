@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from batch import call, check_writable, command, fail, in_outputs, on_cluster, on_this_machine, shown
-from equinorm import data, studies
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
+from reproduction.data import datasets
+from reproduction.evidence import answers
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -24,12 +25,12 @@ def main(arguments: argparse.Namespace) -> int:
         if not needed:
             return 0
         check_writable(outputs, {outputs / name for name in needed})
-        data.load("cifar10")  # finds missing and damaged data before anything starts
+        datasets.load("cifar10")  # finds missing and damaged data before anything starts
         for name in needed:
             (outputs / name / ".executed").unlink(missing_ok=True)
         start = command("studies.smk", arguments, outputs, where, remake=str(arguments.remake).lower())
         failed = call([*start, "--", *(f"{name}/.executed" for name in needed)], where, lock)
-        left = [name for name in needed if not studies.is_current(outputs / name)]
+        left = [name for name in needed if not answers.is_current(outputs / name)]
         if failed or left:
             names, notebooks = ", ".join(left) or "a study", shown(outputs / "notebooks")
             hint = f"see the notebooks in {notebooks}{where.logs}. What is done is kept; the same command goes on"
@@ -42,9 +43,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 def plan(outputs: Path) -> list[str]:
     """The studies to execute, cheap ones first; what there is, said in a line."""
-    needed = [name for name in studies.STUDIES if not studies.is_current(outputs / name)]
-    done = len(studies.STUDIES) - len(needed)
+    needed = [name for name in answers.STUDIES if not answers.is_current(outputs / name)]
+    done = len(answers.STUDIES) - len(needed)
     print(
-        f"studies: {done} of {len(studies.STUDIES)} are done in {shown(outputs)}, {len(needed)} missing or out of date."
+        f"studies: {done} of {len(answers.STUDIES)} are done in {shown(outputs)}, {len(needed)} missing or out of date."
     )
     return needed

@@ -2,7 +2,7 @@
 import sys
 from pathlib import Path
 
-from equinorm.config import REPOSITORY
+from reproduction.checkout import REPOSITORY
 
 sys.path.insert(0, workflow.basedir)
 import orphans

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from equinorm.config import Profile
-from equinorm.experiments import Parameters
-from equinorm.results import CellFiles
+from reproduction.evidence.results import CellFiles
+from reproduction.protocol.parameters import Parameters
+from reproduction.protocol.profiles import Profile
 
 _SECONDS_BETWEEN_LINES = 60  # in a log file; a terminal's line is redrawn in place
 

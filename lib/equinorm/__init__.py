@@ -1,4 +1,4 @@
-"""ENorm (Stock et al., ICLR 2019) and what re-runs its fully connected CIFAR-10 experiments.
+"""ENorm, equi-normalization of neural networks (Stock et al., ICLR 2019).
 
 In your own training loop::
 
@@ -8,6 +8,7 @@ In your own training loop::
     enorm.step()
 """
 
-from equinorm.enorm import ENorm, equi_normalize_, parameter_groups
+from equinorm.algorithm import equi_normalize_
+from equinorm.enorm import ENorm, parameter_groups
 
 __all__ = ["ENorm", "equi_normalize_", "parameter_groups"]

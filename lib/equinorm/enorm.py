@@ -1,93 +1,13 @@
-"""Algorithm 1 of Stock et al. (2019), Equi-normalization of Neural Networks: one place, any training loop.
+"""ENorm in any training loop: which layers of a model are balanced, and what goes along with their weights."""
 
-Notation, as in the paper: W_k is the weight matrix of layer k, stored as PyTorch does, ``[out, in]``. For a pair of
-adjacent layers and hidden unit i between them, L_i = ||row i of W_k|| and R_i = ||column i of W_{k+1}||. One cycle
-goes through the pairs from the input to the output and rescales
-
-    d_i = sqrt(R_i / (c L_i)),   row i of W_k and bias i times d_i,   column i of W_{k+1} over d_i,
-
-each pair using the weights as the previous pair left them. A ReLU network without BatchNorm computes the same
-function afterwards. At the fixed point R_i = c L_i for every unit; with c = 1 it has the smallest norm of all
-networks that are the same up to such rescalings (Theorem 1).
-"""
-
-import math
 import warnings
-from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from equinorm import chain, cpu_kernels
+from equinorm import chain
+from equinorm.algorithm import bias_step_factors, check_c, check_numbers, checked_biases, equi_normalize_
 from equinorm.function_change import relative_change
-
-
-@torch.no_grad()
-def equi_normalize_(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor | None] | None = None,
-    *,
-    c: float = 1.2,
-    norm: float = 2,
-    cycles: int = 1,
-) -> list[Tensor]:
-    """Rescale the weights of a ReLU network in place by Algorithm 1.
-
-    Arguments:
-
-    - weights: at least two tensors ``[..., out, in]`` in network order, float32 or float64. Leading axes (say, runs)
-      hold independent networks.
-    - biases: one tensor ``[..., out]`` or None per layer. The last layer's bias is not touched: its units are the
-      network's outputs.
-    - c: how much larger each layer's norm shall be than the one before it (the paper's asymmetric scaling).
-    - norm: the p of the p-norms L and R.
-    - cycles: how many times to go through the pairs.
-
-    A unit whose row or column is all zero, or holds a value that is not finite, is left as it is.
-
-    Returns, for each hidden layer, the factors ``[..., out]`` (float64) its rows were multiplied by in all.
-
-    Raises ValueError where neighbouring layers do not fit, or an argument is out of range; TypeError for other dtypes.
-    """
-    weights = list(weights)  # to index an nn.ParameterList is slow
-    biases = _checked_biases(weights, biases)
-    _check_numbers(c, norm, cycles)
-    totals = _cycle(weights, biases, c, norm)
-    for _ in range(cycles - 1):
-        for total, scale in zip(totals, _cycle(weights, biases, c, norm), strict=True):
-            total.mul_(scale)
-    return totals
-
-
-def _cycle(weights: Sequence[Tensor], biases: Sequence[Tensor | None], c: float, norm: float) -> list[Tensor]:
-    """One cycle; returns d_k ``[..., out]`` for each pair. Weights are read twice and written once (see below)."""
-    if norm == 2 and all(w.device.type == "cpu" and w.is_contiguous() for w in weights):
-        scales = cpu_kernels.cycle(weights, c)
-    else:
-        scales = []
-        previous = torch.ones_like(weights[0][..., 0, :], dtype=torch.float64)
-        for left, right in pairwise(weights):
-            previous = balance_pair(left, right, previous, c, norm)
-            scales.append(previous)
-        weights[-1].div_(previous.unsqueeze(-2))
-    for bias, scale in zip(biases, scales, strict=False):
-        if bias is not None:
-            bias.mul_(scale)
-    return scales
-
-
-def bias_step_factors(layers: int, c: float) -> list[float]:
-    """s_k^2 for layers k = 1 ... L: by what to multiply the SGD step of layer k's bias under ENorm with c != 1.
-
-    At ENorm's fixed point each layer's norm is c times that of the one before it. Next to the network with c = 1 that
-    computes the same function, the activations of layer k are then s_k = c^(k (k - L) / 2) as large, and so is its
-    bias; a gradient with respect to that bias is 1 / s_k as large. A step lr * gradient thus moves the bias of the
-    network with c = 1 by lr / s_k^2 times its own gradient, in the middle of a deep network millions of times too much.
-    The factor s_k^2 undoes it: the biases then learn as they would with c = 1. This assumes that the weights are near
-    the fixed point, and all units of a layer alike. (The weights' rates differ too, but by c^(L - 1) at most.)
-    """
-    return [c ** (k * (k - layers)) for k in range(1, layers + 1)]
 
 
 def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> list[dict]:
@@ -96,7 +16,7 @@ def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> 
     The layers are those that :class:`ENorm` balances, in the same order; see `bias_step_factors`. Raises ValueError
     for a c that is not a finite number above 0.
     """
-    _check_c(c)
+    check_c(c)
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     rescaled = [
         {"params": [layer.bias], "lr": learning_rate * factor}
@@ -106,22 +26,6 @@ def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> 
     biases = {id(group["params"][0]) for group in rescaled}
     others = [parameter for parameter in model.parameters() if id(parameter) not in biases]
     return [{"params": others, "lr": learning_rate}, *rescaled]
-
-
-def balance_pair(left: Tensor, right: Tensor, previous: Tensor, c: float, norm: float) -> Tensor:
-    """Finish `left` = W_k and return d_k ``[..., out]``, float64; `right` = W_{k+1} is only read.
-
-    What a cycle does to W_k is to divide its columns by d_{k-1} = `previous` and to multiply its rows by d_k. Both are
-    applied together here, once d_k is known, so that a weight is written once. The division of the columns of W_{k+1}
-    by d_k follows when that matrix is `left`. Norms are taken in float64: squares of 1e-30 and 1e30 stay in range.
-    """
-    after_previous = left.double() / previous.unsqueeze(-2)
-    left_norms = torch.linalg.vector_norm(after_previous, ord=norm, dim=-1)
-    right_norms = torch.linalg.vector_norm(right, ord=norm, dim=-2, dtype=torch.float64)
-    scale = (right_norms / (c * left_norms)).sqrt()
-    scale = torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
-    left.copy_(after_previous * scale.unsqueeze(-1))
-    return scale
 
 
 class ENorm:
@@ -164,8 +68,8 @@ class ENorm:
             )
         self.model, self.layers = model, chain.linear_chain(model)
         self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
-        _checked_biases(*self._parameters(), names=list(self.layers))
-        _check_numbers(c, norm, cycles)
+        checked_biases(*self._parameters(), names=list(self.layers))
+        check_numbers(c, norm, cycles)
         doubts = chain.doubts(model, self.layers)
         if doubts:
             warnings.warn(
@@ -223,49 +127,3 @@ def _scale_momentum_(optimizer: torch.optim.Optimizer, parameter: Tensor, factor
     buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
     if buffer is not None:
         buffer.mul_(factor)
-
-
-def _checked_biases(
-    weights: Sequence[Tensor], biases: Sequence[Tensor | None] | None, names: Sequence[str] | None = None
-) -> Sequence[Tensor | None]:
-    """One bias or None per layer, after checking that all shapes and dtypes fit; `names` are those of the layers."""
-    if len(weights) < 2:
-        raise ValueError(f"{len(weights)} weight matrices given; ENorm balances pairs and needs at least 2")
-    called = [f"weights[{k}]" if names is None else f"{names[k]}.weight" for k in range(len(weights))]
-    for name, weight in zip(called, weights, strict=True):
-        if weight.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"{name} is {weight.dtype}; allowed are torch.float32 and torch.float64")
-        if weight.dim() < 2:
-            raise ValueError(f"{name} has shape {tuple(weight.shape)}; needed is [..., out, in]")
-    for (left_name, left), (right_name, right) in pairwise(zip(called, weights, strict=True)):
-        if left.shape[:-2] != right.shape[:-2] or left.shape[-2] != right.shape[-1]:
-            raise ValueError(
-                f"{left_name} with shape {tuple(left.shape)} and {right_name} with shape {tuple(right.shape)} "
-                "are not adjacent layers: the out of the first must be the in of the second"
-            )
-    if biases is None:
-        return [None] * len(weights)
-    if len(biases) != len(weights):
-        raise ValueError(f"{len(biases)} biases given for {len(weights)} weights; give one (or None) for each")
-    for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        if bias is not None and not bias.is_floating_point():
-            raise TypeError(f"biases[{k}] is {bias.dtype}; allowed are floating-point numbers")
-        if bias is not None and bias.shape != weight.shape[:-1]:
-            raise ValueError(
-                f"biases[{k}] has shape {tuple(bias.shape)}, weights[{k}] {tuple(weight.shape)}: "
-                f"needed is {tuple(weight.shape[:-1])}"
-            )
-    return biases
-
-
-def _check_c(c: float) -> None:
-    if not (math.isfinite(c) and c > 0):
-        raise ValueError(f"c is {c!r}; allowed are finite numbers above 0")
-
-
-def _check_numbers(c: float, norm: float, cycles: int) -> None:
-    _check_c(c)
-    if not (math.isfinite(norm) and norm > 0):
-        raise ValueError(f"norm is {norm!r}; allowed are finite numbers above 0")
-    if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:
-        raise ValueError(f"cycles is {cycles!r}; allowed are whole numbers from 1")

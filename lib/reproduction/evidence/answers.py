@@ -1,0 +1,111 @@
+"""What the studies found: each answers its question in a text with figures and tables, made of the runs it read.
+
+``outputs/studies/<study>/answer.md``, ``figures/``, ``tables/``, and ``contents.json``, which says what they were made
+of.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reproduction import up_to_date
+from reproduction.checkout import REPOSITORY
+from reproduction.evidence import figures, results
+from reproduction.evidence.results import CellFiles, Result, ResultError
+from reproduction.files import atomically
+
+STUDIES = {
+    "convergence": "How ENorm's cycles converge",
+    "biases": "Why ENorm with biases turns to NaN, and a cure",
+    "batch_norm_at_depth": "Why ENorm + BN is low at p = 19, and which c is best",
+    "details": "Which details of the protocol matter",
+}
+"""Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
+
+OUTPUTS = REPOSITORY / "outputs" / "studies"
+_CONTENTS = "contents.json"  # figures with captions, tables, the runs that were read, and a digest of all that
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found: its title, its text, its figures (file's name: caption), the names of its tables' files."""
+
+    name: str
+    title: str
+    text: str
+    figures: dict[str, str]
+    tables: list[str]
+
+
+def answers(outputs: Path) -> list[Answer]:
+    """The answers under `outputs`, of all studies that have one."""
+    found = []
+    for name, title in STUDIES.items():
+        folder = outputs / name
+        if (folder / _CONTENTS).is_file():
+            contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+            text = (folder / "answer.md").read_text(encoding="utf-8")
+            found.append(Answer(name, title, text.strip(), contents["figures"], contents["tables"]))
+    return found
+
+
+_read: dict[Path, dict[str, list[int]]] = {}
+"""For each study's folder, the results that this process has read for it, with their seeds."""
+
+
+def remember(outputs: Path, files: CellFiles, result: Result) -> None:
+    """Note that the study whose folder is `outputs` has read these runs."""
+    path = os.path.relpath(files.json.resolve(), outputs.resolve())
+    seeds = _read.setdefault(outputs.resolve(), {}).setdefault(Path(path).as_posix(), [])
+    seeds += [run["seed"] for run in result.runs if run["seed"] not in seeds]
+
+
+def write(
+    outputs: str | Path, answer: str, drawn: dict[str, tuple[Figure, str]], tables: dict[str, pd.DataFrame]
+) -> None:
+    """Write a study's answer.md, figures/*.svg and .png, and tables/*.csv under `outputs`, for the report.
+
+    `drawn` holds each figure with its caption, which says what it shows to whoever has not read the text.
+    """
+    outputs = Path(outputs)
+    for name, (figure, _) in drawn.items():
+        figures.write(figure, outputs / "figures" / name)
+    for name, table in tables.items():
+        with atomically(outputs / "tables" / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)
+    with atomically(outputs / "answer.md") as temporary:
+        temporary.write_text(answer + "\n", encoding="utf-8")
+    captions = {name: caption for name, (_, caption) in drawn.items()}
+    contents = {"figures": captions, "tables": list(tables)}
+    if outputs.name in STUDIES:
+        contents["runs"] = _read.get(outputs.resolve(), {})
+        contents["made_of"] = _digest(outputs, contents["runs"])
+    with atomically(outputs / _CONTENTS) as temporary:
+        temporary.write_text(json.dumps(contents, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def is_current(outputs: Path) -> bool:
+    """Whether the study whose folder this is has an answer, made of its notebook, runs and code as they are now."""
+    try:
+        contents = json.loads((outputs / _CONTENTS).read_text(encoding="utf-8"))
+        return contents["made_of"] == _digest(outputs, contents["runs"])
+    except (FileNotFoundError, KeyError, ResultError):
+        return False
+
+
+def _digest(outputs: Path, runs: dict[str, list[int]]) -> str:
+    """What a study's answer is made of (see `up_to_date`), given the results that it read."""
+    notebook = REPOSITORY / "notebooks" / "studies" / f"{outputs.name}.ipynb"
+    return up_to_date.digest(notebook, (_rows_digest(outputs / path, seeds) for path, seeds in runs.items()))
+
+
+def _rows_digest(path: Path, seeds: list[int]) -> str:
+    """sha256 of the rows of some runs of one result. Raises ResultError."""
+    result = results.read(CellFiles(path.parents[1], path.parent.name, int(path.stem[1:])))
+    frame = result.frame[result.frame["seed"].isin(seeds)]
+    return dataclasses.replace(result, frame=frame).digest()

@@ -1,0 +1,91 @@
+"""Profiles: config/<name>.yaml says which cells a grid holds."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reproduction.checkout import REPOSITORY
+from reproduction.protocol.messages import describe, unknown
+from reproduction.protocol.parameters import Parameters, check_parameters
+from reproduction.protocol.variants import VARIANTS
+
+
+class _Keys(BaseModel):
+    """What the file of a profile says.
+
+    - title: what it is, in a few words
+    - repeats: for each variant, how many runs; their seeds are 0, 1, ...
+    - depths: the numbers p of intermediary layers
+    - dataset, epochs, learning_rate, precision: as in `experiments.Parameters`, the same for all cells
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str
+    dataset: str
+    epochs: int
+    learning_rate: float | None = None
+    precision: str = "float32"
+    depths: Annotated[list[int], Field(min_length=1)]
+    repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
+
+
+class Profile(_Keys):
+    """A grid: every variant at every depth. Its name is that of its file, and of the folder that its results go to."""
+
+    name: str
+
+    def cells(self) -> list[Parameters]:
+        """The parameters of every cell, the cheap ones first. Raises ValueError."""
+        repeated = sorted(p for p, times in Counter(self.depths).items() if times > 1)
+        if repeated:
+            raise ValueError(f"depths: holds {repeated[0]} more than once; allowed are different depths")
+        return [
+            check_parameters(
+                {
+                    "variant": variant,
+                    "p": p,
+                    "seeds": list(range(repeats)),
+                    "epochs": self.epochs,
+                    "learning_rate": self.learning_rate,
+                    "dataset": self.dataset,
+                    "precision": self.precision,
+                    **({"c": VARIANTS[variant].c} if variant in VARIANTS else {}),
+                }
+            )
+            for p in self.depths
+            for variant, repeats in self.repeats.items()
+        ]
+
+
+def load_profile(name: str, folder: Path | None = None) -> Profile:
+    """The profile `name`, all its cells checked. Raises ValueError, in one sentence for each fault."""
+    folder = folder or REPOSITORY / "config"
+    path = folder / f"{name}.yaml"
+    if not path.is_file() or path.parent != folder:  # "../config/demo" would put its results elsewhere
+        raise ValueError(unknown("profile", name, [*sorted(known.stem for known in folder.glob("*.yaml")), "studies"]))
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no keys; needed are {', '.join(_Keys.model_fields)}")
+    try:
+        profile = Profile(name=name, **_Keys.model_validate(content).model_dump())
+    except ValidationError as error:
+        raise ValueError(_prefixed(path, describe(error, _Keys))) from None
+    for variant in profile.repeats:
+        if variant not in VARIANTS:
+            raise ValueError(_prefixed(path, unknown("variant", variant, VARIANTS)))
+    try:
+        profile.cells()
+    except ValueError as error:
+        raise ValueError(_prefixed(path, str(error))) from None
+    return profile
+
+
+def _prefixed(path: Path, message: str) -> str:
+    return "\n".join(f"{path.name}: {line}" for line in message.splitlines())

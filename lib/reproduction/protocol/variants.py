@@ -1,0 +1,71 @@
+"""The variants: ways to train the network, each made of parts, with its initial learning rates.
+
+Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et al. (2019), section 4.1.
+"""
+
+from dataclasses import dataclass
+
+DEPTHS = (1, 3, 5, 7, 9, 11, 13, 15, 17, 19)
+"""The numbers p of intermediary layers in Figure 2 of the 2019 report."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train the network. Its parts are files of `reproduction.training.parts`, by their names.
+
+    - learning_rates: the initial one for each of DEPTHS
+    - between: what stands between two linear layers
+    - layer: how a linear layer's matrix is made
+    - update: how SGD steps it
+    - after_step: what follows every step, or nothing
+    - biases: whether linear layers have them
+    - c: of the parts that know one (ENorm); the authors' best
+    """
+
+    name: str
+    title: str
+    learning_rates: tuple[float, ...]
+    between: str = "relu"
+    layer: str = "plain"
+    update: str = "sgd"
+    after_step: str | None = None
+    biases: bool = False
+    c: float = 1.2
+
+    def __post_init__(self) -> None:
+        if len(self.learning_rates) != len(DEPTHS):
+            raise ValueError(
+                f"variant {self.name}: {len(self.learning_rates)} learning rates, needed are {len(DEPTHS)}"
+            )
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of all its parts, biases among them."""
+        named = [self.between, self.layer, self.update, self.after_step]
+        return [part for part in named if part] + ["biases"] * self.biases
+
+    def learning_rate(self, p: int) -> float:
+        """Table 1's rate for p; for a p that is not in it, that of the next smaller p there (p = 0 takes that of 1)."""
+        listed = [rate for depth, rate in zip(DEPTHS, self.learning_rates, strict=True) if depth <= p]
+        return listed[-1] if listed else self.learning_rates[0]
+
+
+_BASELINE_RATES = (0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
+_ENORM_RATES = (0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.01, 0.01)
+_ENORM_BATCH_NORM_RATES = (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05)
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("baseline", "Baseline", _BASELINE_RATES),
+        Variant("batch_norm", "BN", (0.1,) * 10, between="batch_norm"),
+        Variant("enorm", "ENorm", _ENORM_RATES, after_step="enorm"),
+        Variant("enorm_batch_norm", "ENorm + BN", _ENORM_BATCH_NORM_RATES, between="batch_norm", after_step="enorm"),
+        Variant("baseline_bias", "Baseline with biases", _BASELINE_RATES, biases=True),
+        Variant("enorm_bias", "ENorm with biases", _ENORM_RATES, after_step="enorm", biases=True),
+    )
+}
+"""To add a variant, see the README: an entry here, its part where it has a new one, its notebook."""
+
+IN_2019 = ("baseline", "batch_norm", "enorm", "enorm_batch_norm", "baseline_bias", "enorm_bias")
+"""Those of the 2019 report."""

@@ -1,0 +1,135 @@
+"""One cell of the grid, from its parameters to its files: what the variant notebooks call."""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from reproduction import provenance
+from reproduction.data import datasets
+from reproduction.data.datasets import Dataset
+from reproduction.evidence import results
+from reproduction.evidence.results import CellFiles, Found, Result, ResultError
+from reproduction.files import atomically
+from reproduction.protocol.data_sets import DATA_SETS
+from reproduction.protocol.history import History
+from reproduction.protocol.parameters import Parameters, check_parameters
+from reproduction.protocol.variants import VARIANTS
+from reproduction.training import checkpoints, devices
+from reproduction.training.loop import train
+
+
+def run(
+    *,
+    outputs: str | Path = "outputs/interactive",
+    device: str = "auto",
+    restarts: int = results.RESTARTS,
+    remake: bool = False,
+    **parameters: object,
+) -> Result:
+    """Train the runs of one (variant, p) that have no result yet under ``<outputs>/runs/<variant>/``, and add them.
+
+    - parameters: the fields of `protocol.parameters.Parameters`, by name
+    - device: "auto" (a CUDA GPU where there is one), "cpu", "cuda", "cuda:1", ...
+    - restarts: where every run has diverged, how many further seeds to try, one after the other, until one does not
+      (the 2019 report restarted such runs); their rows follow those of the others
+    - remake: put aside what is there, and train all runs anew
+
+    A training that was cut off goes on from its last whole epoch. Raises ValueError, DataError or ResultError, in one
+    sentence; the last where the files hold results that do not fit these parameters.
+    """
+    checked = check_parameters(parameters)
+    torch_device = devices.resolve_device(device)
+    files = CellFiles(Path(outputs) / "runs", checked.variant, checked.p)
+    if remake:
+        for path in results.set_aside(files):
+            print(f"kept as {path}")
+    found = results.find(files, checked, restarts)
+    if not found.missing and found.result is not None:
+        print(f"{files.csv}: all runs are there already; nothing is trained (remake = True trains them again)")
+    if found.missing:
+        dataset = datasets.load(checked.dataset)
+        print(_settings(checked))
+    while found.missing:
+        _train(checked.model_copy(update={"seeds": _next_seeds(files, found)}), dataset, torch_device, files)
+        found = results.find(files, checked, restarts)
+    if found.problem:
+        raise ResultError(f"{found.problem}; give another folder for outputs, or remake = True to train these anew")
+    return found.result
+
+
+def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files: CellFiles) -> None:
+    """Train these runs together and add them to the files, with a progress bar and a progress file on the way."""
+    checkpoint = files.checkpoint(parameters.seeds)
+    seeds = f"seed {parameters.seeds[0]}" if len(parameters.seeds) == 1 else f"{len(parameters.seeds)} seeds"
+    title = f"{VARIANTS[parameters.variant].title}, p = {parameters.p}, {seeds}"
+    with tqdm(total=parameters.epochs, unit="epoch", desc=title, mininterval=1, file=sys.stdout) as bar:
+
+        def report(history: History) -> None:
+            done = len(history.epoch_seconds)
+            bar.set_postfix_str(_describe(history), refresh=False)
+            bar.update(done - bar.n)
+            _write_progress(files.progress, parameters, history)
+
+        history, _ = train(parameters, dataset, device, checkpoint=checkpoint, on_epoch=report)
+        if len(history.epoch_seconds) < parameters.epochs:
+            bar.set_postfix_str(f"every run has diverged by epoch {len(history.epoch_seconds)}")
+    made_with = {
+        "device": devices.describe_device(device),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "code_digest": provenance.code_digest(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    results.add(files, parameters, history, made_with, _about(dataset))
+    checkpoint.unlink(missing_ok=True)
+    with suppress(OSError):
+        files.progress.unlink(missing_ok=True)
+
+
+def _settings(parameters: Parameters) -> str:
+    """What a reader should know of a training before it starts, in one line."""
+    of = "as given"
+    if parameters.learning_rate is None:
+        own = DATA_SETS[parameters.dataset].learning_rate
+        of = "the rate for this data set" if own else "Table 1 of the 2019 report"
+    return f"{parameters.dataset}, initial learning rate {parameters.initial_learning_rate:g} ({of})"
+
+
+def _next_seeds(files: CellFiles, found: Found) -> tuple[int, ...]:
+    """Those of a training that was cut off, where they are still asked for; else all that are missing."""
+    started = (checkpoints.asked(path) for path in files.checkpoints())
+    return next((seeds for seeds in started if seeds and set(seeds) <= set(found.missing)), found.missing)
+
+
+def _about(dataset: Dataset) -> dict[str, object]:
+    return {name: getattr(dataset, name) for name in ("name", "description", "fingerprint", "canonical")}
+
+
+def _describe(history: History) -> str:
+    """Loss and accuracy of the last epoch, a mean over its runs."""
+    last = [row for row in history.rows if row["epoch"] == len(history.epoch_seconds) and not row["diverged"]]
+    if not last:
+        return ""
+    loss = sum(row["train_loss"] for row in last) / len(last)
+    accuracy = sum(row["test_accuracy"] for row in last) / len(last)
+    return f"loss {loss:.3f}, test accuracy {accuracy:.1%}"
+
+
+def _write_progress(path: Path, parameters: Parameters, history: History) -> None:
+    """Tell whoever watches the grid (`workflow/run_all.py`) how far this cell is; it is only for show."""
+    with suppress(OSError), atomically(path) as temporary:
+        temporary.write_text(
+            json.dumps(
+                {
+                    "epoch": len(history.epoch_seconds),
+                    "epochs": parameters.epochs,
+                    "description": _describe(history),
+                }
+            ),
+            encoding="utf-8",
+        )

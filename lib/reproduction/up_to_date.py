@@ -1,0 +1,94 @@
+"""Whether a summary or a study's answer is still that of what it was made of. Decided here alone.
+
+It is out of date when one of these has changed since it was made:
+
+- the code of its notebook,
+- the rows of the runs that it read,
+- the library's code that the notebook reaches by its imports. For the code that it takes to run a cell, the revisions
+  stand instead (`revisions`): whether that computes the same is measured, and what it computed are the runs above.
+
+Comments, docstrings, imports, empty lines and the place of a file do not count.
+"""
+
+import ast
+import functools
+import hashlib
+import io
+import json
+import tokenize
+from collections.abc import Iterable
+from pathlib import Path
+
+from reproduction.protocol.revisions import REVISIONS
+
+_LIB = Path(__file__).parents[1]
+
+
+def digest(notebook: Path, runs: Iterable[str], *others: object) -> str:
+    """One number for all that is read: the notebook, `runs` in any order, the code, and what else there is."""
+    source = notebook_code(notebook)
+    raised = {part: revision for part, revision in REVISIONS.items() if revision != 1}
+    parts = [code_text(source), sorted(runs), _texts(modules_of(source)), raised, *others]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def notebook_code(notebook: Path) -> str:
+    """The code cells of a notebook, less the bootstrap cell, which a tool puts there."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = (cell for cell in cells if cell["cell_type"] == "code")
+    return "\n".join("".join(cell["source"]) for cell in code if "bootstrap" not in cell["metadata"].get("tags", []))
+
+
+@functools.cache
+def training_code() -> str:
+    """sha256 of the code of a training: a checkpoint of other code is not gone on from."""
+    return hashlib.sha256("\n".join(_texts(_reached("from reproduction.training import loop"))).encode()).hexdigest()
+
+
+def modules_of(source: str) -> set[Path]:
+    """The files of the library that `source` reaches by imports, without those that it takes to run a cell."""
+    return _reached(source) - _reached("from reproduction import run")
+
+
+def _reached(source: str) -> set[Path]:
+    found, todo = set(), [source]
+    while todo:
+        new = _imported(todo.pop()) - found
+        found |= new
+        todo += [path.read_text(encoding="utf-8") for path in new]
+    return found
+
+
+def _imported(source: str) -> set[Path]:
+    """The library's files that `source` itself imports."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    places = (_LIB.joinpath(*name.split(".")) for name in names)
+    paths = (path for place in places for path in (place.with_suffix(".py"), place / "__init__.py"))
+    return {path for path in paths if path.is_file()}
+
+
+def _texts(modules: set[Path]) -> list[str]:
+    return sorted(code_text(path.read_text(encoding="utf-8")) for path in modules)
+
+
+def code_text(source: str) -> str:
+    """Python source without comments, docstrings, imports and empty lines; the same on every Python."""
+    lines, dropped = source.splitlines(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom) or _is_text(node):
+            dropped.update(range(node.lineno, node.end_lineno + 1))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    kept = (line.rstrip() for number, line in enumerate(lines, start=1) if number not in dropped)
+    return "\n".join(line for line in kept if line)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,56 @@
+"""Matrix products: the same numbers whichever library makes them, and whichever other runs are there."""
+
+import pytest
+import torch
+
+from reproduction.training import linear
+from reproduction.training.linear import add_product_, multiply
+
+pytestmark = pytest.mark.portable
+
+SHAPES = [(500, 3072, 256), (500, 500, 256), (10, 500, 256), (500, 256, 500), (500, 500, 80)]
+
+
+@pytest.fixture(params=["oneDNN", "MKL"])
+def library(request, monkeypatch):
+    if request.param == "MKL":
+        monkeypatch.setattr(linear, "_ONEDNN", None)
+    elif linear._ONEDNN is None:
+        pytest.skip("oneDNN's float32 products are not used on this processor")
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("n", "k", "m"), SHAPES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_product_is_right(library, n, k, m, transposed):
+    a, b = random(2, n, k), random(2, k, m, seed=1)
+    if transposed:  # as in the backward pass: views, not copies
+        a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
+    expected = a.double() @ b.double()
+    assert (multiply(a, b) - expected).abs().max() < 1e-5 * k
+
+
+@pytest.mark.parametrize(("n", "k", "m"), SHAPES)
+def test_a_runs_product_does_not_depend_on_its_siblings(library, n, k, m):
+    a, b = random(3, n, k), random(3, k, m, seed=1)
+    together = multiply(a, b)
+    for r in range(3):
+        assert torch.equal(multiply(a[r : r + 1], b[r : r + 1])[0], together[r])
+
+
+def test_added_product_is_right_and_in_place(library):
+    target, a, b = random(2, 500, 400, seed=2), random(2, 500, 256), random(2, 256, 400, seed=1)
+    expected = 0.9 * target.double() - 0.1 * (a.double() @ b.double())
+    place = target.data_ptr()
+    add_product_(target, a, b, beta=0.9, alpha=-0.1)
+    assert (target - expected).abs().max() < 1e-4
+    assert target.data_ptr() == place
+
+
+def test_what_is_not_finite_stays_so(library):
+    target = torch.full((1, 4, 4), float("nan"))
+    add_product_(target, random(1, 4, 8), random(1, 8, 4), beta=1.0, alpha=1.0)
+    assert target.isnan().all()
