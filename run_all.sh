@@ -2,6 +2,6 @@
 # ./run_all.sh demo | quick | paper | full    run a profile (config/*.yaml); --help explains all
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-extras="batch"
+extras="suite batch"
 source "$root/workflow/environment.sh"
 exec "$PYTHON" "$root/workflow" "$@"

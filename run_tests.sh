@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # ./run_tests.sh [pytest arguments]    lint, then all tests; no network or GPU is needed once set up
-# With all tests, at least 95 % of the lines of lib/equinorm have to be run by them (pyproject.toml, tool.coverage).
+# With all tests, at least 95 % of the lines of lib have to be run by them (pyproject.toml, tool.coverage).
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-extras="batch dev"
+extras="suite batch dev"
 source "$root/workflow/environment.sh"
 cd "$root"
 "$PYTHON" -m ruff check .

@@ -5,7 +5,7 @@ import pytest
 
 from reproduction.evidence import claims
 from reproduction.evidence.outcomes import outcomes
-from reproduction.protocol.variants import DEPTHS, VARIANTS
+from reproduction.protocol.variants import DEPTHS, IN_2019
 
 pytestmark = pytest.mark.portable
 
@@ -24,7 +24,7 @@ COLUMNS = ["variant", "p", "seed", "epoch", "diverged", "train_loss", "test_accu
 def evidence(levels=AS_IN_2019, change=lambda row: row, missing=()):
     """Runs at the given accuracies (with a little variation over p), after `change`; cells in `missing` left out."""
     runs, status = [], []
-    for variant in VARIANTS:
+    for variant in IN_2019:
         for p in DEPTHS:
             done = (variant, p) not in missing
             status.append({"variant": variant, "p": p, "status": "done" if done else "missing", "diverged": 0})
@@ -83,7 +83,7 @@ def test_the_best_variant_is_counted_where_all_four_have_been_run():
 
 
 def test_nothing_run_is_inconclusive_throughout():
-    none = {(variant, p) for variant in VARIANTS for p in DEPTHS}
+    none = {(variant, p) for variant in IN_2019 for p in DEPTHS}
     full = evidence()
     empty = claims.Evidence(full.runs.iloc[:0], evidence(missing=none).status, full.cost.iloc[:0])
     assert set(verdicts(empty).values()) == {"inconclusive"}

@@ -79,7 +79,7 @@ def test_all_that_is_needed_there_is_pinned_and_fits(minor, platform):
         here = [name for name in pinned if (name, pinned[name]) in known]
         if len(here) < len(pinned) / 2:
             pytest.skip("needs an environment made from requirements.lock: the packages here are others")
-        todo = installed.of_project(["batch", "dev"])
+        todo = installed.of_project(["suite", "batch", "dev"])
         done = set()
         while todo:
             requirement = todo.pop()
@@ -139,7 +139,7 @@ def test_the_pins_for_ci_are_the_lowest_versions_and_those_of_colab():
     }
     assert pinned["colab.in"].items() <= pinned["colab.txt"].items()
     raised = set()
-    for requirement in installed.of_project(["batch", "dev"]):
+    for requirement in installed.of_project(["suite", "batch", "dev"]):
         name = canonicalize_name(requirement.name)
         for pins in ("lowest.txt", "colab.txt"):
             (specifier,) = pinned[pins][name]

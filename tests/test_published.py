@@ -6,7 +6,7 @@ import pytest
 
 from reproduction.checkout import REPOSITORY
 from reproduction.evidence import published
-from reproduction.protocol.variants import DEPTHS, VARIANTS
+from reproduction.protocol.variants import DEPTHS, IN_2019, VARIANTS
 
 
 def as_runs(frame, more=0.0):
@@ -27,7 +27,7 @@ def test_the_table_holds_each_curve_once_and_whole():
         until = 9 if variant == "enorm_bias" else 19
         assert curve["p"].tolist() == [p for p in DEPTHS if p <= until], (source, variant)
     assert frame["test_accuracy"].between(0.5, 0.57).all()
-    assert set(of("report_2019")["variant"]) == set(VARIANTS)
+    assert set(of("report_2019")["variant"]) == set(IN_2019)
     errors = pd.read_csv(published.FILE)["reading_error_points"]
     readme = (REPOSITORY / "reference" / "README.md").read_text(encoding="utf-8")
     assert all(str(error) in readme for error in errors.unique())
@@ -50,9 +50,9 @@ def test_runs_like_those_of_2019_differ_as_those_of_2019():
     first = differences.iloc[0]
     assert (first["paper_2019"], first["report_2019"]) == pytest.approx((1.50, 1.17), abs=0.005)
     levels = published.levels(as_runs(of("report_2019"), more=0.01)).set_index("variant")
-    assert list(levels.index) == list(VARIANTS)
+    assert list(levels.index) == list(IN_2019)
     assert levels["report_2019"].tolist() == pytest.approx([1] * 6)
-    assert levels["paper_2019"].isna().tolist() == [variant.biases for variant in VARIANTS.values()]
+    assert levels["paper_2019"].isna().tolist() == [VARIANTS[name].biases for name in IN_2019]
 
 
 def test_means_are_over_the_depths_that_both_have():

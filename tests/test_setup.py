@@ -61,7 +61,8 @@ def checkout(tmp_path, index) -> Path:
     (checkout / "workflow" / "__main__.py").write_text(LAUNCHER)
     (checkout / "requirements.lock").write_text(index.lock)
     requires = next(line for line in (REPOSITORY / "pyproject.toml").open() if line.startswith("requires-python"))
-    extras = "optional-dependencies.batch = ['alpha>=1']\noptional-dependencies.dev = ['gamma>=1']\n"
+    needs = {"suite": [], "batch": ["alpha>=1"], "dev": ["gamma>=1"]}
+    extras = "".join(f"optional-dependencies.{extra} = {needed}\n" for extra, needed in needs.items())
     (checkout / "pyproject.toml").write_text(f"[project]\n{requires}dependencies = ['torch>=1']\n{extras}")
     return checkout
 

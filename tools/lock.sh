@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() {
-  uv pip compile --extra batch --extra dev --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
+  uv pip compile --extra suite --extra batch --extra dev --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
     pyproject.toml "$@"
 }
 compile --universal --python-version 3.11 --generate-hashes --output-file requirements.lock "$@"

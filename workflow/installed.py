@@ -1,7 +1,7 @@
 """Whether the Python that runs this has the packages that this repository needs.
 
     python workflow/installed.py [EXTRA ...]    what pyproject.toml asks for: its dependencies and these extras of it
-    python workflow/installed.py --add          its dependencies; what is missing is installed, what is there stays
+    python workflow/installed.py --add          those and its extra `suite`; what is missing is installed, what is there stays
     python workflow/installed.py --lock FILE    exactly what a lock file pins
 
 Prints what is missing or of another version, one line each; exit status 1 where there is any.
@@ -83,7 +83,7 @@ def is_version(text: str | None) -> bool:
 if __name__ == "__main__":
     options = sys.argv[1:]
     if options == ["--add"]:
-        sys.exit(add(of_project([])))
+        sys.exit(add(of_project(["suite"])))
     of_a_lock = options[:1] == ["--lock"]
     needed = of_lock(Path(options[1]).read_text(encoding="utf-8")) if of_a_lock else of_project(options)
     problems = unmet(needed)

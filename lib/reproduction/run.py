@@ -66,12 +66,13 @@ def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files
     """Train these runs together and add them to the files, with a progress bar and a progress file on the way."""
     checkpoint = files.checkpoint(parameters.seeds)
     seeds = f"seed {parameters.seeds[0]}" if len(parameters.seeds) == 1 else f"{len(parameters.seeds)} seeds"
+    metric = DATA_SETS[parameters.dataset].metric
     title = f"{VARIANTS[parameters.variant].title}, p = {parameters.p}, {seeds}"
     with tqdm(total=parameters.epochs, unit="epoch", desc=title, mininterval=1, file=sys.stdout) as bar:
 
         def report(history: History) -> None:
             done = len(history.epoch_seconds)
-            bar.set_postfix_str(_describe(history), refresh=False)
+            bar.set_postfix_str(_describe(history, metric), refresh=False)
             bar.update(done - bar.n)
             _write_progress(files.progress, parameters, history)
 
@@ -110,14 +111,14 @@ def _about(dataset: Dataset) -> dict[str, object]:
     return {name: getattr(dataset, name) for name in ("name", "description", "fingerprint", "canonical")}
 
 
-def _describe(history: History) -> str:
-    """Loss and accuracy of the last epoch, a mean over its runs."""
+def _describe(history: History, metric: str) -> str:
+    """Loss and metric of the last epoch, a mean over its runs."""
     last = [row for row in history.rows if row["epoch"] == len(history.epoch_seconds) and not row["diverged"]]
     if not last:
         return ""
     loss = sum(row["train_loss"] for row in last) / len(last)
-    accuracy = sum(row["test_accuracy"] for row in last) / len(last)
-    return f"loss {loss:.3f}, test accuracy {accuracy:.1%}"
+    score = sum(row[f"test_{metric}"] for row in last) / len(last)
+    return f"loss {loss:.3f}, test {metric.replace('_', ' ')} {score:{'.1%' if metric == 'accuracy' else '.3f'}}"
 
 
 def _write_progress(path: Path, parameters: Parameters, history: History) -> None:
@@ -128,7 +129,7 @@ def _write_progress(path: Path, parameters: Parameters, history: History) -> Non
                 {
                     "epoch": len(history.epoch_seconds),
                     "epochs": parameters.epochs,
-                    "description": _describe(history),
+                    "description": _describe(history, DATA_SETS[parameters.dataset].metric),
                 }
             ),
             encoding="utf-8",

@@ -58,7 +58,7 @@ def _results(
         rest = parameters.model_copy(update={"seeds": tuple(missing)})
         unusable = results.find(_files(own, rest), rest).problem
         with contextlib.redirect_stdout(io.StringIO()):  # a bar for each of many cells would bury the notebook
-            result = run.run(
+            result = run(
                 outputs=own,
                 device=device,
                 restarts=restarts,

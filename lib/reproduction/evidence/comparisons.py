@@ -35,9 +35,9 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variant `a` against `b` over the depths at which both have a run that trained."""
+    """One thing against another, over the depths at which both have a run that trained, or over pairs of runs."""
 
-    differences: pd.Series  # by p: accuracy of a minus that of b
+    differences: pd.Series  # of accuracy, by p where it is over depths
 
     @property
     def wins(self) -> int:
@@ -53,9 +53,13 @@ class Comparison:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the mean over depths (paired t)."""
-        half = statistics.half_width(self.differences)
-        return self.mean - half, self.mean + half
+        """The 95 % interval of the mean (paired t)."""
+        return self.mean - self.half_width, self.mean + self.half_width
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval."""
+        return statistics.half_width(self.differences)
 
     @property
     def effect_size(self) -> float:
@@ -169,23 +173,23 @@ def differences(runs: pd.DataFrame, reference: str, by: list[str]) -> pd.DataFra
     rows = []
     for key, group in others.groupby(["condition", *by], sort=False):
         pairs = (100 * (group["test_accuracy"] - group["reference"])).dropna()
-        mean, half = pairs.mean(), statistics.half_width(list(pairs))
+        comparison = Comparison(pairs)
         rows.append(
             dict(zip(["condition", *by], key, strict=True))
             | {
-                "difference": mean,
-                "half_width": half,
-                "pairs": len(pairs),
+                "difference": comparison.mean,
+                "half_width": comparison.half_width,
+                "pairs": comparison.n,
                 "diverged": int(group["diverged"].sum()),
-                "verdict": _verdict(mean, half, len(pairs)),
+                "verdict": _verdict(comparison),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _verdict(mean: float, half: float, pairs: int) -> str:
-    if not pairs:
+def _verdict(comparison: Comparison) -> str:
+    if not comparison.n:
         return "diverges"
-    if abs(mean) > half:
+    if abs(comparison.mean) > comparison.half_width:
         return "matters"
-    return "does not" if abs(mean) + half <= MATTERS else "not known"
+    return "does not" if abs(comparison.mean) + comparison.half_width <= MATTERS else "not known"

@@ -44,31 +44,20 @@ def accuracy_over_depth(
     status = status[status["variant"].isin(variants)]
     depths = sorted(status["p"].unique())
     behind = published is not None and len(published) > 0
+    grey = published if behind else None
     figure, axes = _panels(len(variants) if behind and len(variants) > 1 else 0)
     for k, axis in enumerate(axes):
         shown = [variants[k - 1]] if k else variants
-        alone = len(shown) == 1
-        if behind and alone:
-            _draw_published(axis, published[published["variant"] == shown[0]], depths)
-        for row, variant in enumerate(shown):
-            own = runs[runs["variant"] == variant]
-            shift = (row - (len(shown) - 1) / 2) * 0.06 * _smallest_step(depths)  # so that no dot hides another
-            _draw_runs(axis, own, variant, depths, shift, seed_spread if alone or not behind else None)
-        for row, variant in enumerate(shown):
-            _mark_untrained(axis, status[status["variant"] == variant], figures.COLOURS[variant], row)
+        few = len(shown) == 1 < len(variants)
+        _draw_panel(axis, runs, status, shown, seed_spread, grey)
+        low, high = _limits(runs, seed_spread, grey, _marks(status), len(shown))
+        _set_axes(axis, depths, low, high, few=few)
         if k:
             axis.set_title(VARIANTS[shown[0]].title, color=figures.COLOURS[shown[0]], fontsize="medium")
-        margin, few = _smallest_step(depths) / 2, alone and len(variants) > 1
-        axis.set(xticks=_some(depths, 6 if few else 10), xlim=(min(depths) - margin, max(depths) + margin))
-        low, high = _limits(runs, seed_spread, published if behind else None, _marks(status), len(shown))
-        axis.set_ylim(low, high)
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.03 else 1))
-        axis.yaxis.set_major_locator(MaxNLocator(5 if few else 7, steps=[1, 2, 5, 10]))
-        if k:
             axis.tick_params(labelleft=k % 2 == 1, labelbottom=k > len(variants) - 2)
     axes[0].set_xlabel("p (number of intermediary layers)")
     axes[0].set_ylabel("test accuracy")
-    _legend(figure, variants, runs, status, seed_spread, published if behind else None)
+    _legend(figure, variants, runs, status, seed_spread, grey)
     return figure
 
 
@@ -78,6 +67,35 @@ def _panels(below: int) -> tuple[Figure, list[Axes]]:
     figure = plt.figure(figsize=(5.6, 4.4 + 1.8 * len(rows)), layout="constrained")
     axes = figure.subplot_mosaic([["0", "0"], *rows], height_ratios=[1.6 if rows else 1, *[1] * len(rows)])
     return figure, [axes[f"{k}"] for k in range(below + 1)]
+
+
+def _draw_panel(
+    axis: Axes,
+    runs: pd.DataFrame,
+    status: pd.DataFrame,
+    shown: list[str],
+    seed_spread: pd.DataFrame,
+    published: pd.DataFrame | None,
+) -> None:
+    """All that there is of the variants `shown`."""
+    depths, alone = sorted(status["p"].unique()), len(shown) == 1
+    if published is not None and alone:
+        _draw_published(axis, published[published["variant"] == shown[0]], depths)
+    for row, variant in enumerate(shown):
+        own = runs[runs["variant"] == variant]
+        shift = (row - (len(shown) - 1) / 2) * 0.06 * _smallest_step(depths)  # so that no dot hides another
+        _draw_runs(axis, own, variant, depths, shift, seed_spread if alone or published is None else None)
+    for row, variant in enumerate(shown):
+        _mark_untrained(axis, status[status["variant"] == variant], figures.COLOURS[variant], row)
+
+
+def _set_axes(axis: Axes, depths: list[int], low: float, high: float, *, few: bool) -> None:
+    """Limits and ticks; `few` where a panel is small."""
+    margin = _smallest_step(depths) / 2
+    axis.set(xticks=_some(depths, 6 if few else 10), xlim=(min(depths) - margin, max(depths) + margin))
+    axis.set_ylim(low, high)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > 0.03 else 1))
+    axis.yaxis.set_major_locator(MaxNLocator(5 if few else 7, steps=[1, 2, 5, 10]))
 
 
 def _draw_runs(

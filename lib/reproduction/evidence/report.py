@@ -164,65 +164,94 @@ def render(grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str = "
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.md.j2")
-    status, accuracy, cost = frames["status"], frames["accuracy"], frames["cost"]
-    results = grid.results.values()
-    found = answers.answers(answers.OUTPUTS) if grid.profile.name == "paper" else []
-    studied = [answer.name for answer in found]
-    main, biased = (variants(grid.profile, biases=biases) for biases in (False, True))
-    return template.render(
+    return environment.get_template("report.md.j2").render(
         base=base,
         root=root,
         base_of_studies=f"{root}outputs/studies/",
-        folder=f"outputs/{grid.profile.name}",
-        profile=grid.profile,
-        learning_rate=grid.profile.learning_rate or DATA_SETS[grid.profile.dataset].learning_rate,  # else Table 1's
-        follows_protocol=follows_protocol(grid),
-        claims=frames.get("claims"),
-        claims_in_2019=len(claims.CLAIMS),
-        about_single_depths=_about_single_depths(frames.get("claims")),
-        verdicts=_verdicts(frames.get("claims")),
-        rules=_rules(frames.get("claims")),
-        comparisons=_markdown(comparisons.markdown, frames.get("comparisons")),
-        enorm_trend=_against_baseline(frames.get("comparisons")),
-        published_differences=_markdown(published.differences_markdown, frames.get("published_differences")),
-        published_levels=_markdown(published.levels_markdown, frames.get("published_levels")),
-        answers=answers,
-        studied=studied,
-        unanswered=[title for name, title in answers.STUDIES.items() if name not in studied],
-        seed_spread=spread.in_words(frames["seed_spread"]),
-        seed_noise=spread.noise_in_words(frames["seed_spread"]),
-        status_sentence=status_sentence(grid),
-        data="; ".join(sorted({result.data for result in results})) or "none yet",
-        repeats=", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
-        missing=status[status["status"] != "done"],
-        cs=sorted({cell.c for cell in grid.profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
-        rates_table=rates_table(grid),
-        main=[VARIANTS[name].title for name in main],
-        biased=[VARIANTS[name].title for name in biased],
-        main_grey=_grey(grid, main),
-        biased_grey=_grey(grid, biased),
-        main_table=accuracy_table(grid, accuracy, main),
-        bias_table=accuracy_table(grid, accuracy, biased),
-        single=_with_single_runs(accuracy),
-        curves=_any_curve(grid, main),
-        bias_curves=_any_curve(grid, biased),
-        panels=figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
-        untrained=frames["runs"][frames["runs"]["fate"] != "trained"],
-        cost_table=cost_table(cost),
-        duration=_duration(cost["seconds"].sum()),
-        runs_done=int(cost["runs"].sum()),
-        restarts=int(cost["runs"].sum()) - sum(map(asked_runs, results)),
-        runs_total=total_runs(grid),
-        hours=cost["seconds"].sum() / 3600,
-        minutes_per_run=cost["seconds_per_run"].mean() / 60,
-        hours_in_2019=claims.HOURS_IN_2019,
-        runs_in_2019=claims.RUNS_IN_2019,
-        devices=sorted({_device(device) for result in results for device in result.devices}),
-        versions=sorted({_versions(run["versions"]) for result in results for run in result.runs}),
-        commits=sorted({run["git_commit"] for result in results for run in result.runs}),
         titles={name: variant.title for name, variant in VARIANTS.items()},
+        **_about_the_protocol(grid),
+        **_about_the_runs(grid, frames),
+        **_about_the_claims(frames),
+        **_about_the_studies(grid),
+        **_about_the_cost(grid, frames["cost"]),
     )
+
+
+def _about_the_protocol(grid: Grid) -> dict[str, object]:
+    return {
+        "folder": f"outputs/{grid.profile.name}",
+        "profile": grid.profile,
+        "learning_rate": grid.profile.learning_rate or DATA_SETS[grid.profile.dataset].learning_rate,  # else Table 1's
+        "rates_table": rates_table(grid),
+        "follows_protocol": follows_protocol(grid),
+        "repeats": ", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
+        "cs": sorted({cell.c for cell in grid.profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
+    }
+
+
+def _about_the_runs(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, object]:
+    """Accuracies, figures, and what is missing or did not train."""
+    runs, status, accuracy = frames["runs"], frames["status"], frames["accuracy"]
+    main, biased = (variants(grid.profile, biases=biases) for biases in (False, True))
+    return {
+        "status_sentence": status_sentence(grid),
+        "data": "; ".join(sorted({result.data for result in grid.results.values()})) or "none yet",
+        "missing": status[status["status"] != "done"],
+        "untrained": runs[runs["fate"] != "trained"],
+        "seed_spread": spread.in_words(frames["seed_spread"]),
+        "seed_noise": spread.noise_in_words(frames["seed_spread"]),
+        "main": [VARIANTS[name].title for name in main],
+        "biased": [VARIANTS[name].title for name in biased],
+        "main_grey": _grey(grid, main),
+        "biased_grey": _grey(grid, biased),
+        "main_table": accuracy_table(grid, accuracy, main),
+        "bias_table": accuracy_table(grid, accuracy, biased),
+        "single": _with_single_runs(accuracy),
+        "curves": _any_curve(grid, main),
+        "bias_curves": _any_curve(grid, biased),
+        "panels": figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
+    }
+
+
+def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
+    judged, compared = frames.get("claims"), frames.get("comparisons")
+    return {
+        "claims": judged,
+        "claims_in_2019": len(claims.CLAIMS),
+        "about_single_depths": _about_single_depths(judged),
+        "verdicts": _verdicts(judged),
+        "rules": _rules(judged),
+        "comparisons": _markdown(comparisons.markdown, compared),
+        "enorm_trend": _against_baseline(compared),
+        "published_differences": _markdown(published.differences_markdown, frames.get("published_differences")),
+        "published_levels": _markdown(published.levels_markdown, frames.get("published_levels")),
+    }
+
+
+def _about_the_studies(grid: Grid) -> dict[str, object]:
+    found = answers.answers(answers.OUTPUTS) if grid.profile.name == "paper" else []
+    studied = [answer.name for answer in found]
+    unanswered = [title for name, title in answers.STUDIES.items() if name not in studied]
+    return {"answers": found, "studied": studied, "unanswered": unanswered}
+
+
+def _about_the_cost(grid: Grid, cost: pd.DataFrame) -> dict[str, object]:
+    """Time, and what the runs were made with."""
+    results, runs = grid.results.values(), int(cost["runs"].sum())
+    return {
+        "cost_table": cost_table(cost),
+        "duration": _duration(cost["seconds"].sum()),
+        "runs_done": runs,
+        "restarts": runs - sum(map(asked_runs, results)),
+        "runs_total": total_runs(grid),
+        "hours": cost["seconds"].sum() / 3600,
+        "minutes_per_run": cost["seconds_per_run"].mean() / 60,
+        "hours_in_2019": claims.HOURS_IN_2019,
+        "runs_in_2019": claims.RUNS_IN_2019,
+        "devices": sorted({_device(device) for result in results for device in result.devices}),
+        "versions": sorted({_versions(run["versions"]) for result in results for run in result.runs}),
+        "commits": sorted({run["git_commit"] for result in results for run in result.runs}),
+    }
 
 
 def accuracy_table(grid: Grid, accuracy: pd.DataFrame, variants: list[str]) -> str:

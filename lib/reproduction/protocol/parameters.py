@@ -18,6 +18,16 @@ Initialization = Literal["he_uniform", "he_normal"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 Measure = Literal["validation", "layer_norms", "reestimated"]
 
+NEEDED_PARTS = {
+    "groups": ("group_norm",),
+    "bias_step": ("enorm", "biases"),
+    "balance_biases": ("enorm", "biases"),
+    "balance_last_pair": ("enorm",),
+    "norms": ("enorm",),
+    "batch_norm_rescaling": ("enorm", "batch_norm"),
+}
+"""The parts without which a parameter has no effect; it stays at its default then."""
+
 
 class Parameters(BaseModel):
     """All that determines the runs of one (variant, p), a *cell* of the grid. Defaults are the protocol's.
@@ -28,6 +38,7 @@ class Parameters(BaseModel):
       own code lowers the rate to 0, as the protocol does.)
     - width: of the hidden layers
     - c, cycles: of ENorm
+    - groups: of GroupNorm
     - measures: what to measure after each epoch besides (see `training.measures`)
 
     What the studies change, one detail of the protocol each:
@@ -56,6 +67,7 @@ class Parameters(BaseModel):
     width: Annotated[int, Field(ge=1, le=100_000)] = 500
     c: Annotated[float, Field(gt=0, le=1000)] = 1.2
     cycles: Annotated[int, Field(ge=1, le=1000)] = 1
+    groups: Annotated[int, Field(ge=1)] = 10
     initialization: Initialization = "he_uniform"
     dataset: str = "cifar10"
     precision: Precision = "float32"
@@ -103,15 +115,17 @@ class Parameters(BaseModel):
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> "Parameters":
-        parts, needs = VARIANTS[self.variant].parts, []
-        if self.bias_step == "rescaled" and not {"enorm", "biases"} <= set(parts):
-            needs.append("bias_step = 'rescaled' needs a variant with ENorm and biases")
-        if self.batch_norm_rescaling == "gamma_beta" and not {"enorm", "batch_norm"} <= set(parts):
-            needs.append("batch_norm_rescaling = 'gamma_beta' needs a variant with ENorm and BN")
+        parts = VARIANTS[self.variant].parts
+        for name, needed in NEEDED_PARTS.items():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default and not set(needed) <= set(parts):
+                needs = f"{name} = {value!r} needs a variant with {' and '.join(needed)}"
+                raise ValueError(f"{needs}; {self.variant} is made of {', '.join(parts)}")
+        if "group_norm" in parts and self.width % self.groups:
+            divisors = [str(groups) for groups in range(1, self.width + 1) if self.width % groups == 0]
+            raise ValueError(f"groups = {self.groups}: allowed are divisors of the width, {', '.join(divisors)}")
         if "validation" in self.measures and self.training_images is None:
-            needs.append("measures = 'validation' needs training_images")
-        if needs:
-            raise ValueError(f"{'; '.join(needs)}; the variant is {self.variant}")
+            raise ValueError("measures = 'validation' needs training_images")
         if self.softmax and DATA_SETS[self.dataset].loss != "cross_entropy":
             raise ValueError(f"softmax needs a data set with classes; {self.dataset} has none")
         return self

@@ -61,6 +61,7 @@ VARIANTS = {
         Variant("batch_norm", "BN", (0.1,) * 10, between="batch_norm"),
         Variant("enorm", "ENorm", _ENORM_RATES, after_step="enorm"),
         Variant("enorm_batch_norm", "ENorm + BN", _ENORM_BATCH_NORM_RATES, between="batch_norm", after_step="enorm"),
+        Variant("group_norm", "GN", (0.1,) * 10, between="group_norm"),
         Variant("baseline_bias", "Baseline with biases", _BASELINE_RATES, biases=True),
         Variant("enorm_bias", "ENorm with biases", _ENORM_RATES, after_step="enorm", biases=True),
     )

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from reproduction.data.datasets import DeviceData
+from reproduction.protocol.data_sets import DATA_SETS
 from reproduction.protocol.parameters import Measure, Parameters
 from reproduction.training.evaluation import evaluate
+from reproduction.training.losses import loss_of, metric_of
 from reproduction.training.network import FullyConnected
 from reproduction.training.parts.batch_norm import BatchNormReLU
 
@@ -23,9 +25,10 @@ def measure(network: FullyConnected, data: DeviceData, parameters: Parameters) -
 
 
 def _validation(network: FullyConnected, data: DeviceData, parameters: Parameters) -> dict[str, Tensor]:
-    """Accuracy on the training images that `training_images` keeps out of training."""
-    _, accuracy = evaluate(network, data.validation_images, data.validation_labels, data)
-    return {"validation_accuracy": accuracy}
+    """The metric on the training images that `training_images` keeps out of training."""
+    loss, metric = loss_of(parameters), metric_of(parameters)
+    _, scores = evaluate(network, data.validation_images, data.validation_labels, data, loss, metric)
+    return {f"validation_{DATA_SETS[parameters.dataset].metric}": scores}
 
 
 @torch.no_grad()
