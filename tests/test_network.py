@@ -4,13 +4,16 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
 
-from equinorm import reference
+from equinorm import equi_normalize_, reference
 from reproduction.data.datasets import DeviceData
 from reproduction.protocol.parameters import check_parameters
 from reproduction.protocol.variants import VARIANTS
+from reproduction.training import loop
 from reproduction.training.linear import SGD
 from reproduction.training.network import FullyConnected
+from reproduction.training.parts import enorm, layer_rates, path_sgd
 from reproduction.training.step import step_of
 
 pytestmark = pytest.mark.portable
@@ -26,7 +29,8 @@ def parameters(name, p=2, seeds=(0,), **changed):
 
 
 def variant_model(name, p=2, seeds=(0,), inputs=INPUTS, width=WIDTH):
-    return FullyConnected(parameters(name, p, seeds), [inputs, *[width] * (p + 1), CLASSES])
+    changed = {"width": width} | ({"groups": 4} if "group_norm" in VARIANTS[name].parts else {})
+    return FullyConnected(parameters(name, p, seeds, **changed), [inputs, *[width] * (p + 1), CLASSES])
 
 
 def toy_data(inputs=INPUTS, classes=CLASSES, images=64):
@@ -153,22 +157,82 @@ def test_runs_go_on_bit_for_bit_after_others_are_dropped(name):
         assert torch.equal(ours, theirs)
 
 
-# --- against torch.nn
+# --- against torch.nn, in float64
 
 
 def plain_copy(model, name, run):
     """The same network of one run as an nn.Sequential, with the same weights."""
     variant, modules = VARIANTS[name], []
-    last = len(model.weights) - 1
+    norm = {"batch_norm": nn.BatchNorm1d, "group_norm": lambda out: nn.GroupNorm(4, out)}.get(variant.between)
     for k, weight in enumerate(model.weights):
         _, out, in_ = weight.shape
-        modules.append(nn.Linear(in_, out, bias=variant.biases))
-        modules[-1].weight.data = weight.data[run].clone()
+        linear = nn.Linear(in_, out, bias=variant.biases)
+        linear.weight.data = weight.data[run].clone()
         if variant.biases:
-            modules[-1].bias.data.zero_()
-        if k < last:
-            modules += [nn.BatchNorm1d(out)] * (variant.between == "batch_norm") + [nn.ReLU()]
-    return nn.Sequential(*modules)
+            linear.bias.data.zero_()
+        modules.append(weight_norm(linear, dim=0) if variant.layer == "weight_norm" else linear)
+        if k < len(model.weights) - 1:
+            modules += [*([norm(out)] if norm else []), nn.ReLU()]
+    return nn.Sequential(*modules).double()
+
+
+def squared_paths(linear):
+    """Path-SGD's kappa of each weight: how much the sum of the outputs, for an input of ones, changes with its square,
+    in the network of the squares."""
+    squares = [module.weight.detach().square().requires_grad_() for module in linear]
+    x = torch.ones(squares[0].shape[1], dtype=torch.float64)
+    for square in squares:
+        x = square @ x
+    return torch.autograd.grad(x.sum(), squares)
+
+
+class PathSGD:
+    """As torch.optim.SGD is used, with kappa from autograd."""
+
+    def __init__(self, linear):
+        self.linear, self.ratio = linear, None
+
+    def zero_grad(self):
+        for module in self.linear:
+            module.weight.grad = None
+
+    @torch.no_grad()
+    def step(self):
+        with torch.enable_grad():
+            kappas = squared_paths(self.linear)
+        gradients = [module.weight.grad for module in self.linear]
+        if self.ratio is None:
+            plain = sum(gradient.square().sum() for gradient in gradients)
+            scaled = sum((gradient / kappa).square().sum() for gradient, kappa in zip(gradients, kappas, strict=True))
+            self.ratio = (plain / scaled).sqrt()
+        for module, gradient, kappa in zip(self.linear, gradients, kappas, strict=True):
+            module.weight.mul_(1 - RATE * DECAY).sub_(RATE * self.ratio * gradient / kappa)
+
+
+def optimizer_of(name, plain, linear):
+    """What steps the plain network in the first epoch."""
+    if name == "path_sgd":
+        return PathSGD(linear)
+    groups = plain.parameters()
+    if name == "layer_rates":
+        layers = len(linear)
+        rates = [RATE * 1.2 ** ((layers + 1 - 2 * k) / 4) for k in range(1, layers + 1)]
+        groups = [
+            {"params": [module.weight], "lr": rate, "weight_decay": RATE * DECAY / rate}
+            for module, rate in zip(linear, rates, strict=True)
+        ]
+    return torch.optim.SGD(groups, lr=RATE, weight_decay=DECAY)
+
+
+@torch.no_grad()
+def balance(linear):
+    """Algorithm 1."""
+    biases = [module.bias for module in linear]
+    weights, biases, _ = reference.equi_normalize([module.weight for module in linear], biases, c=1.2)
+    for module, weight, bias in zip(linear, weights, biases, strict=True):
+        module.weight.copy_(weight)
+        if bias is not None:
+            module.bias.copy_(bias)
 
 
 @pytest.mark.parametrize("p", [0, 2])
@@ -178,36 +242,98 @@ def test_five_steps_are_those_of_a_plain_network_with_torch_sgd(name, p):
     model = variant_model(name, p, seeds=(0, 7))
     plain = plain_copy(model, name, run)
     linear = [module for module in plain if isinstance(module, nn.Linear)]
-    optimizer = torch.optim.SGD(plain.parameters(), lr=RATE, weight_decay=DECAY)
+    optimizer = optimizer_of(name, plain, linear)
     batches, expected = batches_of(runs=2, steps=5), []
     for batch in batches[:, run]:
-        x = data.train_images[batch].float() / 64 - 2
+        x = data.train_images[batch].double() / 64 - 2
         loss = functional.cross_entropy(plain(x), data.train_labels[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if VARIANTS[name].after_step == "enorm":
-            biases = [m.bias for m in linear] if VARIANTS[name].biases else None
-            weights, biases, _ = reference.equi_normalize([m.weight for m in linear], biases, c=1.2)
-            for module, weight, bias in zip(linear, weights, biases, strict=True):
-                module.weight.data = weight.float()
-                if bias is not None:
-                    module.bias.data = bias.float()
+            balance(linear)
         expected.append(loss.detach())
     losses = train(model, name, batches, data)
-    tolerance = {"rtol": 1e-5, "atol": 1e-5}
-    torch.testing.assert_close(losses[:, run], torch.stack(expected), **tolerance)
+    close(losses[:, run], torch.stack(expected))
     for weight, module in zip(model.weights, linear, strict=True):
-        torch.testing.assert_close(weight[run], module.weight, **tolerance)
+        close(weight[run], module.weight)
     for bias, module in zip(model.biases, linear, strict=False):
-        torch.testing.assert_close(bias[run], module.bias, **tolerance)
-    batch_norms = [module for module in plain if isinstance(module, nn.BatchNorm1d)]
-    for ours, theirs in zip(model.between, batch_norms, strict=bool(batch_norms)):
-        torch.testing.assert_close(ours.gamma[run], theirs.weight, **tolerance)
-        torch.testing.assert_close(ours.beta[run], theirs.bias, **tolerance)
-        torch.testing.assert_close(ours.running_mean[run], theirs.running_mean, **tolerance)
-        torch.testing.assert_close(ours.running_variance[run], theirs.running_var, **tolerance)
+        close(bias[run], module.bias)
+    norms = [module for module in plain if isinstance(module, nn.BatchNorm1d | nn.GroupNorm)]
+    for ours, theirs in zip(model.between, norms, strict=bool(norms)):
+        close(ours.gamma[run], theirs.weight)
+        close(ours.beta[run], theirs.bias)
+        if isinstance(theirs, nn.BatchNorm1d):
+            close(ours.running_mean[run], theirs.running_mean)
+            close(ours.running_variance[run], theirs.running_var)
+    if VARIANTS[name].layer == "weight_norm":
+        for ours, theirs in zip(model.layers, linear, strict=True):
+            close(ours.g[run].unsqueeze(-1), theirs.parametrizations.weight.original0)
+            close(ours.v[run], theirs.parametrizations.weight.original1)
     images = data.normalise(data.test_images)
     with torch.no_grad():
-        expected = plain.eval()(images)
-    torch.testing.assert_close(outputs(model, images.t())[run].t(), expected, rtol=1e-4, atol=1e-4)
+        expected = plain.eval()(images.double())
+    close(outputs(model, images.t())[run].t(), expected, 1e-4)
+
+
+def close(ours, theirs, tolerance=1e-5):
+    torch.testing.assert_close(ours.detach().double(), theirs.detach().double(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_autograd_agrees_with_the_steps_that_the_backward_pass_makes(name):
+    """A network without steps in its backward pass gets the gradients that the others step by."""
+    data, batch = toy_data(), batches_of(runs=2, steps=1)[0]
+    stepping, plain = (variant_model(name, seeds=(0, 7)).train() for _ in range(2))
+    x = data.normalise(data.train_images[batch]).transpose(1, 2)
+    rate = 1e-3
+    before = [parameter.detach().clone() for parameter in stepping.parameters()]
+    functional.cross_entropy(stepping(x, [SGD(rate)] * len(stepping.layers)), data.train_labels[batch]).backward()
+    functional.cross_entropy(plain(x), data.train_labels[batch]).backward()
+    for own, old, theirs in zip(stepping.parameters(), before, plain.parameters(), strict=True):
+        moved = own.grad if own.grad is not None else (old - own.detach()) / rate
+        torch.testing.assert_close(moved, theirs.grad, rtol=1e-2, atol=3e-4)
+
+
+def test_path_sgd_is_the_same_after_a_rescaling_of_the_network():
+    """Its steps commute with rescalings of hidden units; SGD's do not (without weight decay)."""
+    data, batches = toy_data(), batches_of(runs=1, steps=4)
+    for name, same in (("path_sgd", True), ("baseline", False)):
+        model, rescaled = variant_model(name), variant_model(name)
+        factors = 2 ** torch.linspace(-2, 2, WIDTH)
+        rescaled.weights[0].data *= factors.unsqueeze(-1)
+        rescaled.weights[1].data /= factors
+        for network in (model, rescaled):
+            changed = {"path_ratio": "none"} if name == "path_sgd" else {}
+            if changed:
+                network.update = path_sgd.update(1, parameters(name, **changed))
+            step = step_of(network.train(), data, parameters(name, **changed), 1, SGD(0.02))
+            for batch in batches:
+                step(batch)
+        x = data.normalise(data.test_images).t()
+        assert torch.allclose(outputs(model, x), outputs(rescaled, x), rtol=1e-3, atol=1e-3) == same
+
+
+def test_path_sgd_does_not_overflow_at_p_19(digits):
+    cell = {"variant": "path_sgd", "p": 19, "epochs": 1, "batch_size": 64, "dataset": "digits", "learning_rate": 0.01}
+    history, _ = loop.train(check_parameters(cell), digits, torch.device("cpu"))
+    (row,) = history.rows
+    assert not row["diverged"] and row["train_loss"] < 2.6
+
+
+def test_per_layer_rates_are_what_c_does_to_enorm():
+    """ENorm with c after each step is ENorm with c = 1 and the rates c^(L + 1 - 2k), once at its fixed point."""
+    data, batches, x = toy_data(), batches_of(runs=1, steps=30), torch.randn(INPUTS, 20)
+    settled = {}
+    for c, rates in ((1.2, False), (1.0, True), (1.0, False)):
+        model = variant_model("enorm")
+        equi_normalize_(model.weights, c=c, cycles=300)
+        model.after_steps = [enorm.after_step(parameters("enorm", c=c, cycles=100))]
+        if rates:
+            model.update = layer_rates.update(1, parameters("layer_rates"))
+        step = step_of(model.train(), data, parameters("enorm"), layer_rates.RAMP, SGD(0.02))
+        for batch in batches:
+            step(batch)
+        settled[c, rates] = outputs(model, x)
+    assert torch.allclose(settled[1.2, False], settled[1.0, True], rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(settled[1.2, False], settled[1.0, False], rtol=1e-2, atol=1e-2)

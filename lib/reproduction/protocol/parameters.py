@@ -20,6 +20,9 @@ Measure = Literal["validation", "layer_norms", "reestimated"]
 
 NEEDED_PARTS = {
     "groups": ("group_norm",),
+    "rate_c": ("layer_rates",),
+    "path_ratio": ("path_sgd",),
+    "initial_cycles": ("plain",),
     "bias_step": ("enorm", "biases"),
     "balance_biases": ("enorm", "biases"),
     "balance_last_pair": ("enorm",),
@@ -39,6 +42,12 @@ class Parameters(BaseModel):
     - width: of the hidden layers
     - c, cycles: of ENorm
     - groups: of GroupNorm
+    - rate_c: of per-layer rates, the c of the ENorm that they stand for
+    - path_ratio: of Path-SGD; "none" leaves its steps as they are, without the ratio of the first one
+    - draws: "independent" draws weights and batches anew for each p; with "shared", the first layers and the batches of
+      a seed are the same at every p. Variants of one seed and p share theirs either way
+    - initial_cycles: so many cycles of ENorm, with c, before training
+    - warmup: epochs in which the learning rate grows from 0 step by step, linearly, to what it would be
     - measures: what to measure after each epoch besides (see `training.measures`)
 
     What the studies change, one detail of the protocol each:
@@ -68,6 +77,11 @@ class Parameters(BaseModel):
     c: Annotated[float, Field(gt=0, le=1000)] = 1.2
     cycles: Annotated[int, Field(ge=1, le=1000)] = 1
     groups: Annotated[int, Field(ge=1)] = 10
+    rate_c: Annotated[float, Field(gt=0, le=1000)] = 1.2
+    path_ratio: Literal["first_step", "none"] = "first_step"
+    draws: Literal["shared", "independent"] = "shared"
+    initial_cycles: Annotated[int, Field(ge=0, le=100_000)] = 0
+    warmup: Annotated[int, Field(ge=0)] = 0
     initialization: Initialization = "he_uniform"
     dataset: str = "cifar10"
     precision: Precision = "float32"
@@ -124,6 +138,8 @@ class Parameters(BaseModel):
         if "group_norm" in parts and self.width % self.groups:
             divisors = [str(groups) for groups in range(1, self.width + 1) if self.width % groups == 0]
             raise ValueError(f"groups = {self.groups}: allowed are divisors of the width, {', '.join(divisors)}")
+        if self.warmup > self.epochs:
+            raise ValueError(f"warmup = {self.warmup}: allowed are at most the {self.epochs} epochs of the training")
         if "validation" in self.measures and self.training_images is None:
             raise ValueError("measures = 'validation' needs training_images")
         if self.softmax and DATA_SETS[self.dataset].loss != "cross_entropy":
@@ -137,6 +153,11 @@ class Parameters(BaseModel):
     @property
     def default_learning_rate(self) -> float:
         return DATA_SETS[self.dataset].learning_rate or VARIANTS[self.variant].learning_rate(self.p)
+
+    @property
+    def draws_of(self) -> int | None:
+        """The p whose own draws a run takes; None where they are those of all depths."""
+        return self.p if self.draws == "independent" else None
 
     def differences(self) -> dict[str, object]:
         """What tells its runs from those of the protocol, besides variant, p and seeds: each parameter that is not the

@@ -33,6 +33,10 @@ class Variant:
     c: float = 1.2
 
     def __post_init__(self) -> None:
+        if self.update == "path_sgd" and (self.between, self.biases) != ("relu", False):
+            raise ValueError(
+                f"variant {self.name}: Path-SGD is for networks without biases and with nothing but ReLU between layers"
+            )
         if len(self.learning_rates) != len(DEPTHS):
             raise ValueError(
                 f"variant {self.name}: {len(self.learning_rates)} learning rates, needed are {len(DEPTHS)}"
@@ -61,8 +65,12 @@ VARIANTS = {
         Variant("batch_norm", "BN", (0.1,) * 10, between="batch_norm"),
         Variant("enorm", "ENorm", _ENORM_RATES, after_step="enorm"),
         Variant("enorm_batch_norm", "ENorm + BN", _ENORM_BATCH_NORM_RATES, between="batch_norm", after_step="enorm"),
+        Variant("layer_rates", "Per-layer rates", _ENORM_RATES, update="layer_rates"),
         Variant("group_norm", "GN", (0.1,) * 10, between="group_norm"),
+        Variant("weight_norm_batch_norm", "WN + BN", (0.1,) * 10, between="batch_norm", layer="weight_norm"),
+        Variant("path_sgd", "Path-SGD", (0.1,) * 10, update="path_sgd"),
         Variant("baseline_bias", "Baseline with biases", _BASELINE_RATES, biases=True),
+        Variant("batch_norm_bias", "BN with biases", (0.1,) * 10, between="batch_norm", biases=True),
         Variant("enorm_bias", "ENorm with biases", _ENORM_RATES, after_step="enorm", biases=True),
     )
 }

@@ -15,10 +15,15 @@ from reproduction.protocol.parameters import Precision
 
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent without momentum: w <- w - learning_rate * (gradient + weight_decay * w)."""
+    """Stochastic gradient descent without momentum: w <- w - learning_rate * (gradient + weight_decay * w).
+
+    With `rows` ``[runs, out]`` and `columns` ``[runs, in]``, the gradient of a matrix is multiplied by them first.
+    """
 
     learning_rate: float
     weight_decay: float = 0.0
+    rows: Tensor | None = None
+    columns: Tensor | None = None
 
     @property
     def shrinkage(self) -> float:
@@ -90,8 +95,11 @@ class LinearSGD(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN001
-        x, rounded = ctx.saved_tensors
-        gradient = operand(gradient, ctx.precision)
-        passed_on = multiply(rounded.transpose(1, 2), gradient).float() if ctx.needs_input_grad[0] else None
-        add_product_(ctx.weight, gradient, x.transpose(1, 2), beta=ctx.sgd.shrinkage, alpha=-ctx.sgd.learning_rate)
+        (x, rounded), sgd = ctx.saved_tensors, ctx.sgd
+        left = operand(gradient, ctx.precision)
+        passed_on = multiply(rounded.transpose(1, 2), left).float() if ctx.needs_input_grad[0] else None
+        if sgd.rows is not None:
+            left = operand(gradient * sgd.rows.unsqueeze(-1), ctx.precision)
+            x = operand(x.float() * sgd.columns.unsqueeze(-1), ctx.precision)
+        add_product_(ctx.weight, left, x.transpose(1, 2), beta=sgd.shrinkage, alpha=-sgd.learning_rate)
         return passed_on, None, None, None

@@ -16,6 +16,7 @@ from reproduction.protocol.history import History
 from reproduction.protocol.parameters import Parameters
 from reproduction.training import checkpoints, cuda_graphs, numerics, randomness
 from reproduction.training.epoch_rows import epoch_rows
+from reproduction.training.linear import SGD
 from reproduction.training.network import FullyConnected
 from reproduction.training.step import step_of
 
@@ -71,10 +72,12 @@ def train_epoch(
     network.train()
     batches = epoch_batches(data, parameters, seeds, epoch)
     step = step_of(network, data, parameters, epoch)
-    if data.train_labels.is_cuda:
+    if data.train_labels.is_cuda and epoch > parameters.warmup:
         return cuda_graphs.run_steps(step, batches)
     losses = []
-    for batch in batches:
+    for made, batch in enumerate(batches):
+        if epoch <= parameters.warmup:
+            step = step_of(network, data, parameters, epoch, warm_up(parameters, epoch, made, len(batches)))
         losses.append(step(batch))
         if not losses[-1].isfinite().any():  # the rest of the epoch would be NaN too
             losses += [losses[-1]] * (len(batches) - len(losses))
@@ -82,9 +85,15 @@ def train_epoch(
     return torch.stack(losses, dim=1)
 
 
+def warm_up(parameters: Parameters, epoch: int, made: int, steps: int) -> SGD:
+    """The step that follows `made` of an epoch's `steps` while the learning rate still grows."""
+    share = ((epoch - 1) * steps + made + 1) / (parameters.warmup * steps)
+    return SGD(share * parameters.epoch_learning_rate(epoch), parameters.weight_decay)
+
+
 def epoch_batches(data: DeviceData, parameters: Parameters, seeds: list[int], epoch: int) -> tuple[Tensor, ...]:
     """The training images of each step of an epoch, ``[runs, batch]``; the last batch may be smaller."""
-    orders = [randomness.permutation(seed, epoch, len(data.train_labels)) for seed in seeds]
+    orders = [randomness.permutation(seed, epoch, len(data.train_labels), parameters.draws_of) for seed in seeds]
     return torch.stack(orders).to(data.train_labels.device).split(parameters.batch_size, dim=1)
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from equinorm import equi_normalize_
 from reproduction.protocol.parameters import Initialization, Parameters
 from reproduction.protocol.variants import VARIANTS
 from reproduction.training import parts, randomness
@@ -34,7 +35,7 @@ class FullyConnected(nn.Module):
     def __init__(self, parameters: Parameters, sizes: Sequence[int] | None = None) -> None:
         super().__init__()
         sizes, runs, variant = sizes or parameters.sizes(), len(parameters.seeds), VARIANTS[parameters.variant]
-        generators = [randomness.initialization(seed) for seed in parameters.seeds]
+        generators = [randomness.initialization(seed, parameters.draws_of) for seed in parameters.seeds]
         layer, between = parts.find(variant.layer, "layer"), parts.find(variant.between, "between")
         self.layers = nn.ModuleList(
             layer(torch.stack([_he(out, in_, parameters.initialization, g) for g in generators]), parameters)
@@ -42,8 +43,12 @@ class FullyConnected(nn.Module):
         )
         self.biases = nn.ParameterList(torch.zeros(runs, out) for out in sizes[1:] if variant.biases)
         self.between = nn.ModuleList(between(runs, size, parameters) for size in sizes[1:-1])
-        self.updates = parts.find(variant.update, "update")(parameters)
+        self.update = parts.find(variant.update, "update")(runs, parameters)
+        if parameters.initial_cycles:
+            with torch.no_grad():
+                equi_normalize_(self.weights, c=parameters.c, cycles=parameters.initial_cycles)
         after_step = parts.find(variant.after_step, "after_step")(parameters) if variant.after_step else None
+        self.untouched = True  # by any step
         self.after_steps = [after_step] if after_step else []
 
     @property

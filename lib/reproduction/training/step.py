@@ -9,7 +9,7 @@ from equinorm.algorithm import bias_step_factors
 from reproduction.data.datasets import DeviceData
 from reproduction.protocol.parameters import Parameters
 from reproduction.training.linear import SGD
-from reproduction.training.losses import loss_of
+from reproduction.training.losses import Measured, loss_of
 from reproduction.training.network import FullyConnected
 
 
@@ -27,7 +27,10 @@ def step_of(
         chosen = batch.flatten()
         images = data.normalise(data.train_images.index_select(0, chosen)).view(runs, size, -1)
         labels = data.train_labels.index_select(0, chosen).view(runs, size)
-        outputs = network(images.transpose(1, 2), network.updates(network, sgd, epoch))
+        images = images.transpose(1, 2)
+        if epoch == 1 and network.untouched:
+            _before_the_first(network, images, labels, loss)
+        outputs = network(images, network.update(network, sgd, epoch))
         losses = loss(outputs, labels).mean(dim=1)
         losses.sum().backward()  # the gradient of a sum over runs is each run's own
         for bias, factor in zip(network.biases, rescaled, strict=False):
@@ -38,6 +41,15 @@ def step_of(
         return losses.detach()
 
     return step
+
+
+def _before_the_first(network: FullyConnected, images: Tensor, labels: Tensor, loss: Measured) -> None:
+    """Let the part that steps the matrices see the gradients of the first step, where it asks for them."""
+    network.untouched = False
+    if hasattr(network.update, "on_first_gradients"):
+        loss(network(images), labels).mean(dim=1).sum().backward()
+        network.update.on_first_gradients(network)
+        network.zero_grad()
 
 
 @torch.no_grad()

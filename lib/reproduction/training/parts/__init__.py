@@ -6,7 +6,9 @@ A part is a module with one function, called once, when a network is built. What
   ``[runs, features, batch]`` and the step to make of its own parameters (an `SGD`, or None)
 - how a layer's matrix is made: ``layer(weight, parameters) -> nn.Module``, given the initial weights
   ``[runs, out, in]``; it has them as they are now as `weight`, and is called with activations and a step
-- how the matrices are stepped: ``update(parameters) -> f``, with ``f(network, sgd, epoch)`` a list of one `SGD` a layer
+- how the matrices are stepped: ``update(runs, parameters) -> nn.Module``, called before every step with the network,
+  the epoch's `SGD` and the epoch's number; it returns the `SGD` of each layer. Where it has
+  ``on_first_gradients(network)``, that is called once, in the first step, with the gradients in the matrices' `grad`
 - what follows a step: ``after_step(parameters) -> f``, with ``f(network)``
 """
 

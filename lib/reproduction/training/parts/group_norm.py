@@ -33,7 +33,7 @@ class GroupNormReLU(nn.Module):
 
     def forward(self, x: Tensor, sgd: SGD | None = None) -> Tensor:
         """With `sgd`, on a CPU, the backward pass makes the SGD step of gamma and beta; else they get gradients."""
-        if sgd is not None and x.device.type == "cpu":
+        if x.device.type == "cpu" and (sgd is not None or not torch.is_grad_enabled()):
             return _GroupNormReLUSGD.apply(x, self, sgd)
         runs = len(x)
         images = x.flatten(0, 1).t()  # [batch, runs * features], each run with groups of its own
