@@ -6,10 +6,12 @@
 
 import contextlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import torch
+from joblib import Parallel, delayed  # comes with scikit-learn
 from tqdm import tqdm
 
 from reproduction.checkout import REPOSITORY
@@ -17,6 +19,7 @@ from reproduction.evidence import answers, results
 from reproduction.evidence.results import CellFiles, Result
 from reproduction.protocol.parameters import Parameters, check_parameters
 from reproduction.run import run
+from reproduction.training import devices
 
 
 def train(
@@ -34,16 +37,29 @@ def train(
     `protocol.history.COLUMNS` with `condition` and `c` before them, and those of the cells' measures after. Raises
     ValueError or ResultError in one sentence.
     """
+    outputs = Path(outputs)
     todo = [(condition, check_parameters(parameters)) for condition, parameters in cells]
-    outputs, frames = Path(outputs), []
-    with tqdm(todo, unit="cell", mininterval=10) as bar:
-        for condition, parameters in bar:
+    calls = [
+        delayed(_results)(outputs / condition, parameters, device, grid, restarts, remake)
+        for condition, parameters in todo
+    ]
+    frames = []
+    with tqdm(total=len(todo), unit="cell", mininterval=10) as bar:
+        for (condition, parameters), found in zip(todo, _in_parallel(calls, device), strict=True):
             bar.set_postfix_str(f"{condition}, p = {parameters.p}", refresh=False)
-            for folder, result in _results(outputs / condition, parameters, device, grid, restarts, remake):
+            bar.update()
+            for folder, result in found:
                 frames.append(result.frame.assign(condition=condition, c=parameters.c))
                 answers.remember(outputs, _files(folder, parameters), result)
     frame = pd.concat(frames, ignore_index=True)
     return frame[["condition", "c", *frame.columns.drop(["condition", "c"])]]
+
+
+def _in_parallel(calls: list, device: str) -> Iterator:
+    """What the calls return, in their order. On a CPU one process for each of this one's threads makes them, each with
+    one thread: that is faster than all threads for one cell at a time."""
+    processes = torch.get_num_threads() if devices.resolve_device(device).type == "cpu" else 1
+    return Parallel(processes, return_as="generator")(calls)
 
 
 def _results(
