@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Write the cells that notebooks share (Colab badge, what to do first, bootstrap) into every one; strip all outputs.
+"""Write the notebooks of variants, and the cells that all notebooks share (Colab badge, what to do first, bootstrap).
 
 The addresses of the badges in README.md are rewritten too.
 
-    python tools/sync_notebooks.py            # after changing the repository's address in pyproject.toml, or a notebook
+    python tools/sync_notebooks.py            # after changing a variant, its text, the repository's address, a notebook
     python tools/sync_notebooks.py --check    # exit 1 where a notebook is not as it should be, and say why
 
-A cell belongs to this tool by its tag: `badge`, `before` or `bootstrap`. The address stands in pyproject.toml,
-project.urls; times and accuracies are those of the committed tables of outputs/paper.
+The notebook of a variant is made whole (`variant_notebooks.py`). Of the others, outputs are stripped, and cells belong
+to this tool by their tag: `badge`, `before` or `bootstrap`. The address stands in pyproject.toml, project.urls; times and
+accuracies are those of the committed tables of outputs/paper.
 """
 
 import argparse
@@ -19,11 +20,10 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from variant_notebooks import VARIANTS, P, notebook_of
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"
-P = 5
-"""The depth that variant notebooks have as their default."""
 
 
 def repository() -> str:
@@ -106,17 +106,19 @@ def main() -> int:
         wrong += check
         if not check:
             readme.write_text(new, encoding="utf-8")
-    for path in sorted(ROOT.glob("notebooks/**/*.ipynb")):
-        old = path.read_text(encoding="utf-8")
+    made = {ROOT / "notebooks" / f"{variant}.ipynb" for variant in VARIANTS}
+    for path in sorted({*ROOT.glob("notebooks/**/*.ipynb"), *made}):
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
         try:
-            new = nbformat.writes(synced(nbformat.reads(old, as_version=4), path)) + "\n"
-        except ValueError as error:
+            notebook = notebook_of(path.stem) if path in made else nbformat.reads(old, as_version=4)
+            new = nbformat.writes(synced(notebook, path)) + "\n"
+        except (ValueError, FileNotFoundError) as error:
             print(error, file=sys.stderr)
             wrong += 1
             continue
         if new != old:
             name = path.relative_to(ROOT)
-            print(f"{name}: badge, bootstrap cell or outputs differ" if check else f"{name}: written")
+            print(f"{name}: not as this tool makes it" if check else f"{name}: written")
             wrong += check
             if not check:
                 path.write_text(new, encoding="utf-8")

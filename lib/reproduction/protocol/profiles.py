@@ -2,14 +2,14 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.messages import describe, unknown
-from reproduction.protocol.parameters import Parameters, check_parameters
+from reproduction.protocol.parameters import NEEDED_PARTS, Parameters, check_parameters
 from reproduction.protocol.variants import VARIANTS
 
 
@@ -19,7 +19,9 @@ class _Keys(BaseModel):
     - title: what it is, in a few words
     - repeats: for each variant, how many runs; their seeds are 0, 1, ...
     - depths: the numbers p of intermediary layers
-    - dataset, epochs, learning_rate, precision: as in `experiments.Parameters`, the same for all cells
+    - dataset, epochs, learning_rate, precision: as in `Parameters`, the same for all cells
+    - parameters: any others of `Parameters`, for the cells whose variant has the parts that know them
+    - learning_rates: for some variants, an initial learning rate for each of the depths
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -31,6 +33,8 @@ class _Keys(BaseModel):
     precision: str = "float32"
     depths: Annotated[list[int], Field(min_length=1)]
     repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
+    parameters: dict[str, Any] = {}
+    learning_rates: dict[str, list[float]] = {}
 
 
 class Profile(_Keys):
@@ -43,22 +47,31 @@ class Profile(_Keys):
         repeated = sorted(p for p, times in Counter(self.depths).items() if times > 1)
         if repeated:
             raise ValueError(f"depths: holds {repeated[0]} more than once; allowed are different depths")
-        return [
-            check_parameters(
-                {
-                    "variant": variant,
-                    "p": p,
-                    "seeds": list(range(repeats)),
-                    "epochs": self.epochs,
-                    "learning_rate": self.learning_rate,
-                    "dataset": self.dataset,
-                    "precision": self.precision,
-                    **({"c": VARIANTS[variant].c} if variant in VARIANTS else {}),
-                }
-            )
-            for p in self.depths
-            for variant, repeats in self.repeats.items()
-        ]
+        for variant, rates in self.learning_rates.items():
+            if len(rates) != len(self.depths):
+                raise ValueError(f"learning_rates: {variant} has {len(rates)}, needed is one for each of the depths")
+        return [self._cell(variant, p) for p in self.depths for variant in self.repeats]
+
+    def _cell(self, variant: str, p: int) -> Parameters:
+        rates = self.learning_rates.get(variant)
+        parts = VARIANTS[variant].parts if variant in VARIANTS else []
+        return check_parameters(
+            {
+                "variant": variant,
+                "p": p,
+                "seeds": list(range(self.repeats[variant])),
+                "epochs": self.epochs,
+                "learning_rate": rates[self.depths.index(p)] if rates else self.learning_rate,
+                "dataset": self.dataset,
+                "precision": self.precision,
+                **({"c": VARIANTS[variant].c} if parts else {}),
+                **{
+                    name: value
+                    for name, value in self.parameters.items()
+                    if set(NEEDED_PARTS.get(name, ())) <= set(parts)
+                },
+            }
+        )
 
 
 def load_profile(name: str, folder: Path | None = None) -> Profile:
