@@ -62,6 +62,13 @@ def test_every_profile_is_valid(name):
         ("epochs: 1", "", "epochs is missing"),
         ("title: a test", "title: a test\nname: paper", "unknown parameter 'name'"),  # whose results it would take
         ("depths: [1]", "depths: [\"__import__('os').system('touch pwned')\"]", "__import__"),
+        (
+            "title: a test",
+            "title: a test\nparameters: {warm_up: 1}",
+            "'warm_up' (did you mean 'warmup'?)",
+        ),
+        ("title: a test", "title: a test\nlearning_rates: {baseline: [0.1, 0.2]}", "learning_rates: baseline has 2"),
+        ("title: a test", "title: a test\nlearning_rates: {enorm: [0.1]}", "learning_rates: enorm is not in repeats"),
         ("title: a test", "title: !!python/object/apply:os.system ['touch pwned']", "not YAML"),
     ],
 )
@@ -113,3 +120,12 @@ def test_launcher_is_quiet_where_its_reader_has_seen_enough(tmp_path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ)
     assert done.stdout.startswith("demo: ")
     assert done.stderr == ""
+
+
+def test_parameters_of_a_profile_go_to_the_cells_that_know_them():
+    cells = {(cell.variant, cell.p): cell for cell in load_profile("authors").cells()}
+    baseline, enorm = cells["baseline", 5], cells["enorm_batch_norm", 19]
+    assert baseline.differences() == {
+        "training_images": 40960, "initialization": "he_normal", "precision": "bfloat16",
+    }  # fmt: skip
+    assert (enorm.balance_last_pair, enorm.norms, enorm.learning_rate) == (False, "simultaneous", 0.1)

@@ -235,9 +235,9 @@ def test_other_decays_of_the_learning_rate():
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ({"variant": "enorm", "bias_step": "rescaled"}, "needs a variant with ENorm and biases"),
-        ({"variant": "baseline_bias", "bias_step": "rescaled"}, "the variant is baseline_bias"),
-        ({"variant": "enorm", "batch_norm_rescaling": "gamma_beta"}, "with ENorm and BN"),
+        ({"variant": "enorm", "bias_step": "rescaled"}, "needs a variant with enorm and biases"),
+        ({"variant": "baseline_bias", "bias_step": "rescaled"}, "baseline_bias is made of relu, plain, sgd, biases"),
+        ({"variant": "enorm", "batch_norm_rescaling": "gamma_beta"}, "with enorm and batch_norm"),
         ({"variant": "enorm", "measures": ["validation"]}, "needs training_images"),
         ({"variant": "enorm", "norms": "both"}, "norms = 'both': must be 'sequential' or"),
     ],

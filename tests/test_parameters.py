@@ -5,7 +5,8 @@ import math
 import pytest
 
 from reproduction.protocol.parameters import Parameters, check_parameters
-from reproduction.protocol.variants import DEPTHS, IN_2019, VARIANTS
+from reproduction.protocol.variants import DEPTHS, IN_2019, VARIANTS, Variant
+from reproduction.training import parts
 
 pytestmark = pytest.mark.portable
 
@@ -196,3 +197,32 @@ def test_parameters_do_not_change():
     parameters = check_parameters(given())
     with pytest.raises(ValueError):
         parameters.p = 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"variant": "baseline", "groups": 5}, "groups = 5 needs a variant with group_norm; baseline is made of relu"),
+        ({"variant": "group_norm", "groups": 7}, "groups = 7: allowed are divisors of the width, 1, 2, 4, 5, 10"),
+        ({"variant": "enorm", "rate_c": 1.1}, "rate_c = 1.1 needs a variant with layer_rates"),
+        ({"variant": "enorm", "path_ratio": "none"}, "path_ratio = 'none' needs a variant with path_sgd"),
+        ({"variant": "weight_norm_batch_norm", "initial_cycles": 3}, "initial_cycles = 3 needs a variant with plain"),
+        (
+            {"variant": "enorm", "epochs": 2, "warmup": 3},
+            "warmup = 3: allowed are at most the 2 epochs of the training",
+        ),
+    ],
+)
+def test_what_a_variant_cannot_use_is_refused_in_one_sentence(changed, message):
+    assert message in error_of(**changed)
+
+
+@pytest.mark.parametrize("parts", [{"biases": True}, {"between": "batch_norm"}])
+def test_path_sgd_refuses_biases_and_batch_norm(parts):
+    with pytest.raises(ValueError, match="Path-SGD is for networks without biases"):
+        Variant("mine", "Mine", (0.1,) * 10, update="path_sgd", **parts)
+
+
+def test_a_part_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"part 'layer_norm'.*has no function between"):
+        parts.find("layer_norm", "between")

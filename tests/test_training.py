@@ -1,7 +1,7 @@
 """Training: the schedule, the rows, and that runs neither see each other nor the interruptions."""
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -310,3 +310,58 @@ def test_an_interrupted_training_with_a_diverged_run_goes_on_where_it_was(small_
     assert of_seed(resumed.rows, 1)[-1]["diverged"]
     without = rows_of(small_digits, "enorm_batch_norm", seeds=[0, 2], epochs=3)
     assert [row for row in resumed.rows if row["seed"] != 1] == without
+
+
+# --- warm-up, draws, cycles before training
+
+
+def test_a_warm_up_grows_step_by_step_and_then_the_schedule_goes_on(small_digits, monkeypatch):
+    used, forward = [], FullyConnected.forward
+
+    def spy(network, x, steps=None):
+        used.extend(steps[:1] if steps else [])
+        return forward(network, x, steps)
+
+    monkeypatch.setattr(FullyConnected, "forward", spy)
+    rows_of(small_digits, epochs=3, learning_rate=0.06, warmup=2)
+    grown = [0.06 * (k + 1) / 6 for k in range(3)] + [0.04 * (k + 1) / 6 for k in range(3, 6)]
+    assert [sgd.learning_rate for sgd in used] == pytest.approx([*grown, *[0.02] * 3])
+
+
+def test_a_training_cut_off_in_its_warm_up_goes_on_bit_for_bit(small_digits, tmp_path):
+    p, path = parameters("path_sgd", epochs=3, warmup=2), tmp_path / "checkpoint.pt"
+    whole, _ = loop.train(p, small_digits, CPU)
+    with pytest.raises(Interruption):
+        loop.train(p, small_digits, CPU, checkpoint=path, on_epoch=interrupt_after(1))
+    resumed, _ = loop.train(p, small_digits, CPU, checkpoint=path)
+    assert resumed.rows == whole.rows
+
+
+def test_independent_draws_are_others_at_each_depth_and_the_same_for_all_variants():
+    def first_weights(variant, p, draws):
+        return FullyConnected(parameters(variant, p=p, draws=draws)).weights[0]
+
+    assert torch.equal(first_weights("baseline", 1, "shared"), first_weights("baseline", 2, "shared"))
+    drawn = [
+        first_weights("baseline", p, draws) for p, draws in ((1, "shared"), (1, "independent"), (2, "independent"))
+    ]
+    assert not any(torch.equal(a, b) for a, b in combinations(drawn, 2))
+    assert torch.equal(drawn[1], first_weights("enorm", 1, "independent"))
+
+
+def test_independent_draws_shuffle_in_another_order(small_digits):
+    data = small_digits.to(CPU)
+    orders = [
+        torch.cat(loop.epoch_batches(data, parameters(p=p, draws=draws), [0], 1), dim=1)[0]
+        for p, draws in ((1, "shared"), (2, "shared"), (1, "independent"), (2, "independent"))
+    ]
+    assert torch.equal(orders[0], orders[1])
+    assert not any(torch.equal(a, b) for a, b in combinations(orders[1:], 2))
+
+
+def test_initial_cycles_balance_the_network_once():
+    balanced, plain = (FullyConnected(parameters(p=2, initial_cycles=cycles, c=1.0)) for cycles in (300, 0))
+    for left, right in pairwise(balanced.weights):
+        torch.testing.assert_close(left.norm(dim=2), right.norm(dim=1), rtol=1e-3, atol=1e-3)
+    x = torch.randn(1, 3072, 5)
+    torch.testing.assert_close(balanced(x), plain(x), rtol=1e-3, atol=1e-3)

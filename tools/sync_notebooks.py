@@ -7,8 +7,8 @@ The addresses of the badges in README.md are rewritten too.
     python tools/sync_notebooks.py --check    # exit 1 where a notebook is not as it should be, and say why
 
 The notebook of a variant is made whole (`variant_notebooks.py`). Of the others, outputs are stripped, and cells belong
-to this tool by their tag: `badge`, `before` or `bootstrap`. The address stands in pyproject.toml, project.urls; times and
-accuracies are those of the committed tables of outputs/paper.
+to this tool by their tag: `badge`, `before` or `bootstrap`. The address stands in pyproject.toml, project.urls; times
+and accuracies are those of the committed tables of outputs/paper.
 """
 
 import argparse

@@ -17,6 +17,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
             lines.append(f"{name} is missing")
         elif fault["type"] == "too_short" and fault["input"]:
             continue  # its items are at fault, and have a line each
+        elif not name:  # about several parameters
+            lines.append(_allowed(fault))
         else:
             lines.append(f"{name} = {_shortened(fault['input'])}: {_allowed(fault)}")
     return "\n".join(dict.fromkeys(lines))

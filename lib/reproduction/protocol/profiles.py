@@ -48,6 +48,8 @@ class Profile(_Keys):
         if repeated:
             raise ValueError(f"depths: holds {repeated[0]} more than once; allowed are different depths")
         for variant, rates in self.learning_rates.items():
+            if variant not in self.repeats:
+                raise ValueError(f"learning_rates: {variant} is not in repeats")
             if len(rates) != len(self.depths):
                 raise ValueError(f"learning_rates: {variant} has {len(rates)}, needed is one for each of the depths")
         return [self._cell(variant, p) for p in self.depths for variant in self.repeats]

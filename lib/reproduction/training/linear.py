@@ -83,21 +83,24 @@ def add_product_(target: Tensor, a: Tensor, b: Tensor, *, beta: float, alpha: fl
 class LinearSGD(torch.autograd.Function):
     """y = W x for ``[runs, in, batch]``; backward passes the gradient on and then steps W in place.
 
-    The gradient with respect to x is computed before W changes, so the step is that of ``torch.optim.SGD``.
+    The gradient with respect to x is computed before W changes, so the step is that of ``torch.optim.SGD``. Without
+    `sgd`, W gets its gradient instead.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, sgd: SGD, precision: Precision) -> Tensor:  # noqa: ANN001
+    def forward(ctx, x: Tensor, weight: Tensor, sgd: SGD | None, precision: Precision) -> Tensor:  # noqa: ANN001
         ctx.weight, ctx.sgd, ctx.precision = weight, sgd, precision
         x, rounded = operand(x, precision), operand(weight, precision)
         ctx.save_for_backward(x, rounded)
         return multiply(rounded, x).float()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN001
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # noqa: ANN001
         (x, rounded), sgd = ctx.saved_tensors, ctx.sgd
         left = operand(gradient, ctx.precision)
         passed_on = multiply(rounded.transpose(1, 2), left).float() if ctx.needs_input_grad[0] else None
+        if sgd is None:
+            return passed_on, multiply(left, x.transpose(1, 2)).float(), None, None
         if sgd.rows is not None:
             left = operand(gradient * sgd.rows.unsqueeze(-1), ctx.precision)
             x = operand(x.float() * sgd.columns.unsqueeze(-1), ctx.precision)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from reproduction.protocol.parameters import Parameters, Precision
-from reproduction.training.linear import SGD, LinearSGD, multiply, operand
+from reproduction.training.linear import SGD, LinearSGD
 
 
 class Plain(nn.Module):
@@ -15,9 +15,7 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor, sgd: SGD | None = None) -> Tensor:
         """With `sgd`, the backward pass makes the step of the matrix; else it gets its gradient."""
-        if sgd is not None:
-            return LinearSGD.apply(x, self.weight, sgd, self.precision)
-        return multiply(operand(self.weight, self.precision), operand(x, self.precision)).float()
+        return LinearSGD.apply(x, self.weight, sgd, self.precision)
 
 
 def layer(weight: Tensor, parameters: Parameters) -> Plain:
