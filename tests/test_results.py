@@ -15,6 +15,7 @@ from reproduction.evidence import results
 from reproduction.evidence.results import CellFiles, Found, ResultError
 from reproduction.protocol import revisions
 from reproduction.protocol.data_sets import DATA_SETS
+from reproduction.protocol.history import History
 from reproduction.protocol.parameters import Parameters, check_parameters
 from reproduction.protocol.variants import VARIANTS
 from reproduction.run import run as run_cell
@@ -347,3 +348,14 @@ def test_where_every_run_diverges_one_more_seed_is_tried_and_all_are_kept(tmp_pa
 
 def test_no_restart_where_a_run_trains(tmp_path):
     assert run_cell(**TINY, outputs=tmp_path, device="cpu").frame["seed"].unique().tolist() == [3, 5]
+
+
+def test_runs_that_another_process_has_added_meanwhile_stay_as_they_are(written, tmp_path):
+    files, result = written
+    rows = result.frame.to_dict("records")
+    before = files.csv.read_bytes()
+    history = History(rows, [1.0, 1.0])
+    about = {name: result.metadata["data"][name] for name in ("name", "description", "fingerprint", "canonical")}
+    results.add(files, result.parameters, history, {"device": {}}, about)
+    assert files.csv.read_bytes() == before
+    assert [run["seed"] for run in results.read(files).metadata["runs"]] == list(result.parameters.seeds)

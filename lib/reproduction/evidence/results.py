@@ -155,7 +155,8 @@ def find(files: CellFiles, parameters: Parameters, restarts: int = 0) -> Found:
 
 
 def add(files: CellFiles, parameters: Parameters, history: History, made_with: dict, data: dict) -> None:
-    """Add the runs of `history` to the cell's files, which hold none of these seeds; `made_with` goes to each run.
+    """Add the runs of `history` to the cell's files; `made_with` goes to each run. Seeds that are there stay as they
+    are: another process has trained them meanwhile.
 
     Raises ResultError where what is there are runs of other parameters, data or code, or cannot be read.
     """
@@ -182,6 +183,7 @@ def _add(files: CellFiles, parameters: Parameters, history: History, made_with: 
         _write_json(files, identity, b"", [])
     expected = columns(DATA_SETS[parameters.dataset].metric)
     frame = pd.DataFrame(history.rows, columns=list(dict.fromkeys([*expected, *(history.rows or [{}])[0]])))
+    frame = frame[~frame["seed"].isin({run["seed"] for run in runs})]
     content = there + frame.to_csv(index=False, header=not there).encode()
     trained_in_epoch = Counter(row["epoch"] for row in history.rows)
     for seed, own in frame.groupby("seed", sort=False):
