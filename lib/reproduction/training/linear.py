@@ -61,7 +61,7 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
         return torch.bmm(a, b)
     # On a CPU a batched product of a few matrices is up to 1.3 times slower than one product after the other.
     if a.shape[0] == 1:
-        return _product(a[0], b[0]).unsqueeze_(0)  # a copy less
+        return _product(a[0], b[0]).unsqueeze_(0)  # no copy
     product = a.new_empty(a.shape[0], a.shape[1], b.shape[2])
     for r in range(a.shape[0]):
         product[r] = _product(a[r], b[r])
@@ -81,7 +81,8 @@ def add_product_(target: Tensor, a: Tensor, b: Tensor, *, beta: float, alpha: fl
 
 
 class LinearSGD(torch.autograd.Function):
-    """y = W x for ``[runs, in, batch]``; backward passes the gradient on and then steps W in place.
+    """y = W x for ``[runs, in, batch]``; backward passes the gradient on and then steps W in place. y is of the
+    products' precision: what follows and keeps it exact, such as a ReLU, need not make it float32 in between.
 
     The gradient with respect to x is computed before W changes, so the step is that of ``torch.optim.SGD``. Without
     `sgd`, W gets its gradient instead.
@@ -92,15 +93,15 @@ class LinearSGD(torch.autograd.Function):
         ctx.weight, ctx.sgd, ctx.precision = weight, sgd, precision
         x, rounded = operand(x, precision), operand(weight, precision)
         ctx.save_for_backward(x, rounded)
-        return multiply(rounded, x).float()
+        return multiply(rounded, x)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # noqa: ANN001
         (x, rounded), sgd = ctx.saved_tensors, ctx.sgd
         left = operand(gradient, ctx.precision)
-        passed_on = multiply(rounded.transpose(1, 2), left).float() if ctx.needs_input_grad[0] else None
+        passed_on = multiply(rounded.transpose(1, 2), left) if ctx.needs_input_grad[0] else None
         if sgd is None:
-            return passed_on, multiply(left, x.transpose(1, 2)).float(), None, None
+            return passed_on, multiply(left, x.transpose(1, 2)), None, None
         if sgd.rows is not None:
             left = operand(gradient * sgd.rows.unsqueeze(-1), ctx.precision)
             x = operand(x.float() * sgd.columns.unsqueeze(-1), ctx.precision)

@@ -74,7 +74,7 @@ class FullyConnected(nn.Module):
                 x = x + self.biases[k].unsqueeze(-1)
             if k < last:
                 x = self.between[k](x, step)
-        return x
+        return x.float()
 
     @torch.no_grad()
     def keep_runs(self, indices: Sequence[int]) -> None:

@@ -39,6 +39,7 @@ class BatchNormReLU(nn.Module):
 
     def forward(self, x: Tensor, sgd: SGD | None = None) -> Tensor:
         """With `sgd`, on a CPU, the backward pass makes the SGD step of gamma and beta; else they get gradients."""
+        x = x.float()
         if sgd is not None and self.training and x.device.type == "cpu":
             return _BatchNormReLUSGD.apply(x, self, sgd)
         channels = functional.batch_norm(

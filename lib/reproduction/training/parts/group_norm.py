@@ -33,6 +33,7 @@ class GroupNormReLU(nn.Module):
 
     def forward(self, x: Tensor, sgd: SGD | None = None) -> Tensor:
         """With `sgd`, on a CPU, the backward pass makes the SGD step of gamma and beta; else they get gradients."""
+        x = x.float()
         if x.device.type == "cpu" and (sgd is not None or not torch.is_grad_enabled()):
             return _GroupNormReLUSGD.apply(x, self, sgd)
         runs = len(x)

@@ -33,7 +33,7 @@ class WeightNorm(nn.Module):
         weight = self.weight
         if torch.is_grad_enabled():
             weight = self.v * (self.g / torch.linalg.vector_norm(self.v, dim=-1)).unsqueeze(-1)
-        return multiply(operand(weight, self.precision), operand(x, self.precision)).float()
+        return multiply(operand(weight, self.precision), operand(x, self.precision))
 
 
 def layer(weight: Tensor, parameters: Parameters) -> WeightNorm:
@@ -49,14 +49,14 @@ class _WeightNormSGD(torch.autograd.Function):
         ctx.layer, ctx.sgd = layer, sgd
         x, rounded = operand(x, layer.precision), operand(layer.weight, layer.precision)
         ctx.save_for_backward(x, rounded)
-        return multiply(rounded, x).float()
+        return multiply(rounded, x)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN001
         x, rounded = ctx.saved_tensors
         layer = ctx.layer
         gradient = operand(gradient, layer.precision)
-        passed_on = multiply(rounded.transpose(1, 2), gradient).float() if ctx.needs_input_grad[0] else None
+        passed_on = multiply(rounded.transpose(1, 2), gradient) if ctx.needs_input_grad[0] else None
         _step(layer, multiply(gradient, x.transpose(1, 2)).float(), ctx.sgd)
         return passed_on, None, None, None
 
