@@ -4,4 +4,4 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 extras="suite batch"
 source "$root/workflow/environment.sh"
-exec "$PYTHON" "$root/workflow" "$@"
+exec "$PYTHON" -P -m workflow "$@" # -P: nothing is imported from the folder that the user is in

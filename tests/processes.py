@@ -14,14 +14,14 @@ KINDS = {  # a part of the command line -> what kind of process that is
     "ipykernel_launcher": "kernel",
     "run_notebook.py": "notebook runner",
     "snakemake": "Snakemake",
-    "workflow": "launcher",
+    "-m workflow": "launcher",
 }
 
 
 def _as_from_a_terminal() -> None:
     """In the background shells have Ctrl-C ignored, and nohup a closed terminal, which what they start inherits."""
-    for sign in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(sign, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Command:

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import checkouts
@@ -16,16 +15,9 @@ import pytest
 import yaml
 
 from reproduction.checkout import REPOSITORY
+from workflow.cluster import find_profile
 
 PROFILES = sorted(folder.name for folder in (REPOSITORY / "workflow" / "profiles").iterdir())
-
-
-@pytest.fixture
-def find_profile(monkeypatch) -> Callable:
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    from cluster import find_profile
-
-    return find_profile
 
 
 def run_all(*arguments: object) -> subprocess.CompletedProcess:
@@ -41,7 +33,7 @@ def write_profile(folder: Path, content: dict | str) -> Path:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_our_profiles_hold_options_that_snakemake_knows(name, find_profile, tmp_path):
+def test_our_profiles_hold_options_that_snakemake_knows(name, tmp_path):
     """Those of Snakemake itself: a plugin's begin with its name, and are looked at where it is installed."""
     content = yaml.safe_load((REPOSITORY / "workflow" / "profiles" / name / "config.yaml").read_text())
     assert content.pop("executor") == name
@@ -50,7 +42,7 @@ def test_our_profiles_hold_options_that_snakemake_knows(name, find_profile, tmp_
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_our_profiles_are_taken_where_their_plugin_is_installed_else_it_is_said_how_to_get_it(name, find_profile):
+def test_our_profiles_are_taken_where_their_plugin_is_installed_else_it_is_said_how_to_get_it(name):
     if importlib.util.find_spec(f"snakemake_executor_plugin_{name}"):
         assert find_profile(name) == REPOSITORY / "workflow" / "profiles" / name / "config.yaml"
     else:
@@ -68,7 +60,7 @@ def test_our_profiles_are_taken_where_their_plugin_is_installed_else_it_is_said_
         ("jobs", "holds no keys"),
     ],
 )
-def test_profile_that_cannot_be_used_is_named_in_one_line(content, said, find_profile, tmp_path):
+def test_profile_that_cannot_be_used_is_named_in_one_line(content, said, tmp_path):
     folder = write_profile(tmp_path / "mine", content)
     with pytest.raises(ValueError) as caught:
         find_profile(str(folder))

@@ -1,14 +1,10 @@
 """Results on Colab go to Drive once it is mounted, whenever that is, and it is said where they go."""
 
 import shutil
-import sys
 
 import pytest
 
-from reproduction.checkout import REPOSITORY
-
-sys.path.append(str(REPOSITORY / "workflow"))
-from drive import FOLDER, keep_results
+from workflow.drive import FOLDER, keep_results
 
 
 @pytest.fixture

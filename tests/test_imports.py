@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import sys
 import warnings
 
 import pytest
@@ -16,7 +15,7 @@ SOURCES = sorted(
 )
 LIBRARY = sorted((REPOSITORY / "lib").rglob("*.py"))
 ABOVE = ("reproduction.training", "reproduction.data", "reproduction.run", "reproduction.studies")
-WORKFLOW = sorted(path for path in (REPOSITORY / "workflow").glob("*.py") if path.stem != "__main__")
+WORKFLOW = sorted(path for path in (REPOSITORY / "workflow").glob("*.py"))
 
 
 def test_nothing_is_written_in_a_way_that_is_to_be_dropped_from_the_language():
@@ -71,7 +70,5 @@ def test_modules_of_the_library_can_be_imported(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOW, ids=lambda path: path.stem)
-def test_modules_of_the_workflow_can_be_imported(path, monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    monkeypatch.setattr(sys, "argv", [str(path)])
-    importlib.import_module(path.stem)
+def test_modules_of_the_workflow_can_be_imported(path):
+    importlib.import_module(f"workflow.{path.stem}")

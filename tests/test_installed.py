@@ -11,9 +11,7 @@ import pytest
 from package_index import Index
 
 from reproduction.checkout import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "workflow"))
-import installed
+from workflow import installed
 
 # Colab's packages; latex2mathml is not among them.
 PINS = installed.of_lock((REPOSITORY / "tests" / "constraints" / "colab.in").read_text())

@@ -5,7 +5,6 @@ import itertools
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 from packaging.markers import default_environment
@@ -14,9 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from reproduction.checkout import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "workflow"))
-import installed
+from workflow import installed
 
 PLATFORMS = {  # uv's name for each -> what markers ask for
     "x86_64-manylinux_2_28": ("linux", "Linux", "x86_64"),

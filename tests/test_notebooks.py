@@ -15,6 +15,7 @@ import pytest
 
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.variants import VARIANTS
+from workflow.run_all import check_notebooks
 
 NOTEBOOKS = sorted(REPOSITORY.glob("notebooks/**/*.ipynb"))
 TINY = {"p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
@@ -105,10 +106,7 @@ def test_parameters_that_are_no_json_object_are_refused_in_a_sentence(tmp_path, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_copied_notebook_that_still_trains_the_first_variant_is_refused(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    from run_all import check_notebooks
-
+def test_a_copied_notebook_that_still_trains_the_first_variant_is_refused(tmp_path):
     check_notebooks(VARIANTS)
     shutil.copy(REPOSITORY / "notebooks" / "enorm.ipynb", tmp_path / "gentle.ipynb")
     with pytest.raises(ValueError, match=r"gentle.ipynb: trains enorm; .* must be gentle"):

@@ -17,9 +17,11 @@ from checkouts import can_mount, with_mounts
 from package_index import Index
 
 from reproduction.checkout import REPOSITORY
+from workflow import set_up
+from workflow.install_lock import install
 
 FILES = ["run_all.sh", "workflow/environment.sh", "workflow/set_up.py", "workflow/install_lock.py"]
-FILES += ["workflow/installed.py"]
+FILES += ["workflow/installed.py", "workflow/__init__.py"]
 BASE = Path(sys._base_executable).resolve()
 LAUNCHER = """
 import importlib.metadata, json, os, sys
@@ -169,7 +171,7 @@ def test_neither_settings_of_pip_nor_a_foreign_pythonpath_change_what_is_install
     foreign = tmp_path / "foreign"
     (foreign / "alpha-0.1.dist-info").mkdir(parents=True)
     (foreign / "alpha-0.1.dist-info" / "METADATA").write_text("Name: alpha\nVersion: 0.1\n")
-    for module in ("alpha", "packaging", "pip", "setuptools", "install_lock", "venv"):
+    for module in ("alpha", "packaging", "pip", "setuptools", "workflow", "venv"):
         (foreign / f"{module}.py").write_text("raise RuntimeError('the foreign one')")
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("alpha==2.0")
@@ -184,7 +186,7 @@ def test_neither_settings_of_pip_nor_a_foreign_pythonpath_change_what_is_install
     del environment["PIP_INDEX_URL"]  # that one is in the file, and is heeded
     found = launched(start(checkout, environment | hostile | {"PIP_CONFIG_FILE": str(settings)}))
     assert_is_the_lock(found, checkout)
-    assert found["path"] == str(checkout / "lib")
+    assert found["path"] == f"{checkout}/lib:{checkout}"
     assert not elsewhere.exists()
     assert [path.name for path in (tmp_path / "home").rglob("*.dist-info")] == []
 
@@ -231,9 +233,6 @@ def test_the_oldest_and_the_newest_pip_do_it_too(tmp_path, slow_lock, index, pip
         monkeypatch.setenv(f"PIP_{name}", value)
     monkeypatch.setenv("BUILD_BEGAN", str(tmp_path / "began"))
     monkeypatch.setenv("BUILD_WAITS", str(tmp_path / "nothing to wait for"))
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    from install_lock import install
-
     lock = tmp_path / "requirements.lock"
     lock.write_text(slow_lock)
     with (tmp_path / "held").open("w") as held:
@@ -390,9 +389,6 @@ def test_a_path_in_which_python_can_make_no_environment_is_named(checkout, envir
 
 @pytest.mark.parametrize("system", [("Darwin", "x86_64"), ("Linux", "riscv64"), ("FreeBSD", "amd64")])
 def test_a_platform_that_the_lock_is_not_for_is_refused_in_a_sentence(monkeypatch, system):
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    import set_up
-
     monkeypatch.setattr(platform, "system", lambda: system[0])
     monkeypatch.setattr(platform, "machine", lambda: system[1])
     with pytest.raises(set_up.SetUpError, match=f"this is {' '.join(system)}, for which there is no current PyTorch"):

@@ -7,18 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import checkouts
 import nbformat
 import pytest
 
 from reproduction.checkout import REPOSITORY
-
-
-@pytest.fixture
-def surroundings(monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    import surroundings
-
-    return surroundings
+from workflow import surroundings
 
 
 def run_notebook(tmp_path: Path, cells: list[str], **environment: str) -> list[str]:
@@ -95,7 +89,7 @@ def test_executed_notebooks_hold_one_line_of_a_progress_bar(tmp_path):
 
 
 @pytest.mark.parametrize("length", [10, 200])
-def test_sockets_go_where_their_path_is_short_enough(surroundings, tmp_path, monkeypatch, length):
+def test_sockets_go_where_their_path_is_short_enough(tmp_path, monkeypatch, length):
     monkeypatch.setattr(surroundings.tempfile, "gettempdir", lambda: "/" + "t" * length)
     monkeypatch.setattr(surroundings.os, "access", lambda path, mode: True)
     root, fits = surroundings.temporary_root()
@@ -104,7 +98,7 @@ def test_sockets_go_where_their_path_is_short_enough(surroundings, tmp_path, mon
     assert surroundings.temporary_root() == (Path("/" + "t" * length), False)
 
 
-def test_a_user_without_a_home_gets_one(surroundings, tmp_path):
+def test_a_user_without_a_home_gets_one(tmp_path):
     for environment in ({}, {"HOME": "/nonexistent"}, {"HOME": ""}):
         home = Path(surroundings.with_home(environment)["HOME"])
         assert os.access(home, os.W_OK) and stat.S_IMODE(home.stat().st_mode) == 0o700
@@ -113,10 +107,10 @@ def test_a_user_without_a_home_gets_one(surroundings, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux: binds itself to one core")
-def test_cores_are_those_it_may_use(surroundings):
+def test_cores_are_those_it_may_use():
     bind = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
-    code = f"{bind}; import surroundings; print(surroundings.cores())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY / "workflow")
+    code = f"{bind}; from workflow import surroundings; print(surroundings.cores())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.stdout.split() == ["1"]
 
 
@@ -129,7 +123,7 @@ def test_cores_are_those_it_may_use(surroundings):
         ("0::/a\n", {}, set()),
     ],
 )
-def test_memory_is_what_its_cgroups_allow(surroundings, tmp_path, own, files, limits):
+def test_memory_is_what_its_cgroups_allow(tmp_path, own, files, limits):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -138,11 +132,13 @@ def test_memory_is_what_its_cgroups_allow(surroundings, tmp_path, own, files, li
     assert not surroundings._memory_limits(tmp_path, tmp_path / "missing")
 
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY / "lib")}
+
+
 def run_all(redirection: str) -> subprocess.CompletedProcess:
     """`./run_all.sh demo -n` with its streams as a shell says."""
-    command = f'exec "{sys.executable}" "{REPOSITORY / "workflow"}" demo -n {redirection}'
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "lib")}
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    command = f'exec "{sys.executable}" -m workflow demo -n {redirection}'
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT, cwd=REPOSITORY)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux: /dev/full")
@@ -164,9 +160,15 @@ def test_a_standard_output_that_is_full_is_an_error_in_one_line_and_a_closed_one
     ],
 )
 def test_mistakes_are_named_before_anything_starts(arguments, said):
-    command = [sys.executable, REPOSITORY / "workflow", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY / "lib")}
-    )
+    command = [sys.executable, "-m", "workflow", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=REPOSITORY)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+def test_a_relative_outputs_counts_from_the_users_folder_and_no_module_there_is_imported(tmp_path):
+    for name in ("workflow", "reproduction", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('the one of the user')")
+    done = checkouts.run_all(REPOSITORY, "demo", "-n", "--outputs", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "0 of 24 runs are done in mine" in done.stdout

@@ -3,19 +3,9 @@
 import json
 import os
 
-import pytest
-
-from reproduction.checkout import REPOSITORY
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.profiles import load_profile
-
-
-@pytest.fixture
-def watch(monkeypatch):
-    monkeypatch.syspath_prepend(REPOSITORY / "workflow")
-    import watch
-
-    return watch
+from workflow import watch
 
 
 def files(outputs, cell) -> CellFiles:
@@ -28,7 +18,7 @@ def write_progress(path, epoch) -> None:
     path.write_text(json.dumps({"epoch": epoch, "epochs": 3, "description": "loss 0.5"}))
 
 
-def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(watch, tmp_path, capsys):
+def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(tmp_path, capsys):
     profile = load_profile("demo")
     done, running, cut_off, damaged, *_ = needed = profile.cells()[2:]
     write_progress(files(tmp_path, cut_off).progress, 1)
@@ -48,7 +38,7 @@ def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(watch
     assert f"{share:.0%} of the work" in said
 
 
-def test_a_look_that_took_long_is_not_repeated_at_once(watch, tmp_path, monkeypatch):
+def test_a_look_that_took_long_is_not_repeated_at_once(tmp_path, monkeypatch):
     """On a large grid and a slow file system, looking must not be all that the launcher does."""
     profile = load_profile("demo")
     watcher = watch.Watcher(profile, tmp_path, profile.cells(), (1500, 297))

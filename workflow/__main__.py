@@ -1,43 +1,60 @@
-"""`./run_all.sh`: its arguments, how it can be stopped, and its exit status; the work is in run_all.py."""
+"""`./run_all.sh`: its arguments, how it is stopped, its exit status. The work is in run_all.py and run_studies.py."""
 
+import argparse
 import os
-import signal
 import sys
 
-for number, name in enumerate(("stdin", "stdout", "stderr")):  # a closed one would be the next file that is opened
-    if getattr(sys, name) is None:
-        os.open(os.devnull, os.O_RDWR)
-        setattr(sys, name, open(number, "w" if number else "r", closefd=False, encoding="utf-8"))  # noqa: SIM115
+from workflow import processes, surroundings
+from workflow.arguments import parse_arguments
 
-import stopping
-import surroundings
-from arguments import parse_arguments
+KEPT = "what is done is kept, and the same command goes on"
 
-STOPPED = "stopped; what is done is kept, and the same command goes on"
 
-arguments = parse_arguments()  # before the imports below, so that --help and mistakes are answered at once
-for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    if signal.getsignal(sign) != signal.SIG_IGN:  # as nohup has it
-        signal.signal(sign, stopping.request)
-try:
+def main() -> int:
+    open_closed_streams()
+    arguments = parse_arguments()
+    processes.heed_stop_signals()
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print(f"stopped; {KEPT}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read this has seen enough: `| head`
+        drop_output()
+        if not arguments.dry_run:
+            print(f"stopped; {KEPT}", file=sys.stderr)
+        return 1
+    except OSError as error:  # batch.py has named those about files of the outputs folder
+        drop_output()
+        what = error.filename or "standard output, or the limits of this machine"
+        print(f"{what}: {error.strerror}; {KEPT}", file=sys.stderr)
+        return 1
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The exit status of the work. It is imported here since that takes seconds, and mistakes are named at once."""
     if arguments.profile == "studies":
-        from run_studies import main
+        from workflow.run_studies import main
     else:
-        from run_all import main
+        from workflow.run_all import main
     os.environ.update(surroundings.with_home(dict(os.environ)))
-    status = main(arguments)
-    sys.stdout.flush()
-except KeyboardInterrupt:
-    print(STOPPED, file=sys.stderr)
-    status = 130
-except BrokenPipeError:  # whoever read this has seen enough: `| head`
+    return main(arguments)
+
+
+def open_closed_streams() -> None:
+    """Lead closed standard streams to /dev/null. Otherwise the next file that is opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False, encoding="utf-8"))  # noqa: SIM115
+
+
+def drop_output() -> None:
+    """Send what is left in the buffer of a standard output that failed to /dev/null, or it would fail once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if not arguments.dry_run:
-        print(STOPPED, file=sys.stderr)
-    status = 1
-except OSError as error:  # batch.py names the files of the outputs folder
-    what = error.filename or "standard output, or the limits of this machine"
-    print(f"{what}: {error.strerror}; what is done is kept, and the same command goes on", file=sys.stderr)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in its buffer would fail once more
-    status = 1
-sys.exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

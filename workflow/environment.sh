@@ -46,11 +46,11 @@ esac
 
 # Text is UTF-8 in all that is started from here, whatever the locale says: files, arguments, what is printed.
 export PYTHONUTF8=1
-export PYTHONPATH="$root/lib${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$root/lib:$root${PYTHONPATH:+:$PYTHONPATH}"
 if ! PYTHON="$(active_python)"; then
   PYTHON="$root/.venv/bin/python"
   unset PYTHONHOME # .venv has all that is needed, and nothing of other Pythons belongs to it
-  export PYTHONPATH="$root/lib"
+  export PYTHONPATH="$root/lib:$root"
   if ! "$PYTHON" -Es "$root/workflow/set_up.py" --check 2>/dev/null; then
     python="$(supported_python)"
     "$python" -Es "$root/workflow/set_up.py"

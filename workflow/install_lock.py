@@ -58,13 +58,8 @@ def pip_settings(python: Path) -> dict[str, str]:
     """What pip gets in place of the user's settings: those of them that say where packages come from, and our own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment |= {f"PIP_{option}": "0" for option in ("USER", "GLOBAL", "SITE", "QUIET")}  # or it would not list all
-    listed = subprocess.run(
-        [python, "-Im", "pip", "config", "list"],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-    )
+    command = [python, "-Im", "pip", "config", "list"]
+    listed = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")
     if listed.returncode:
         raise InstallError(f"pip cannot read its settings: {last_words(listed.stderr)}")
     values = {}
@@ -82,11 +77,11 @@ def pip_settings(python: Path) -> dict[str, str]:
 
 
 def run(command: list[str], environment: dict[str, str], log: Path, keep_open: int) -> int:
-    """The exit status of `command`; what it says goes to `log`, and how far it is to stderr."""
+    """The exit status of `command`. What it says goes to `log`, and now and then its last line to stderr."""
     start = time.monotonic()
     on_terminal = sys.stderr.isatty()
+    before, after = ("\r\033[K", "") if on_terminal else ("", "\n")
     with log.open("ab") as file:
-        begin = file.tell()
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, pass_fds=[keep_open]
         )
@@ -95,31 +90,13 @@ def run(command: list[str], environment: dict[str, str], log: Path, keep_open: i
             try:
                 return process.wait(timeout=1 if on_terminal else 10)
             except subprocess.TimeoutExpired:
-                seconds = time.monotonic() - start
-                line = f"{seconds:4.0f} s: {progress(log, begin)}"
-                print(
-                    f"\r\033[K{line}" if on_terminal else line,
-                    end="" if on_terminal else "\n",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                said = log.read_text(encoding="utf-8", errors="replace").strip() or "starting"
+                line = f"{time.monotonic() - start:4.0f} s: {said.splitlines()[-1].strip()[:100]}"
+                print(before + line, end=after, file=sys.stderr, flush=True)
     finally:
-        if on_terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(before, end="", file=sys.stderr, flush=True)
         process.terminate()
         process.wait()
-
-
-def progress(log: Path, begin: int) -> str:
-    """How far the installation is, from what was said since the log was `begin` bytes long, and from what is there."""
-    said = log.read_bytes()[begin:].decode(errors="replace")
-    if installing := re.search(r"^Installing collected packages: (.*)$", said, re.M):
-        there = len(list(log.parent.glob("lib/python*/site-packages/*.dist-info")))
-        needed = installing.group(1).count(",") + 1
-        return f"{min(there, needed)} of {needed} packages installed"
-    if collected := re.findall(r"^Collecting (\S+)", said, re.M):
-        return f"{len(collected)} packages fetched, now {collected[-1]}"
-    return (said.strip().splitlines() or ["starting"])[-1].strip()[:100]
 
 
 def last_words(said: str) -> str:

@@ -1,7 +1,7 @@
 """Whether the Python that runs this has the packages that this repository needs.
 
     python workflow/installed.py [EXTRA ...]    what pyproject.toml asks for: its dependencies and these extras of it
-    python workflow/installed.py --add          those of the extra `suite`; what is missing is installed, no more
+    python workflow/installed.py --add          those and its extra `suite`: what is missing is installed, no more
     python workflow/installed.py --lock FILE    exactly what a lock file pins
 
 Prints what is missing or of another version, one line each; exit status 1 where there is any.

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from batch import Where, call, check_writable, command, fail, in_outputs, on_cluster, on_this_machine, shown
 from reproduction.checkout import REPOSITORY
 from reproduction.data import datasets
 from reproduction.evidence import report, results, tables
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.parameters import Parameters
 from reproduction.protocol.profiles import Profile, load_profile
-from watch import Watcher
+from workflow.batch import Snakemake, check_writable, fail, in_outputs, outputs_folder, place, shown
+from workflow.watch import Watcher, done_marker
 
 NOT_USED = (
     "results that do not fit are kept and not used, and no report is made without them (but by --summary); "
@@ -25,29 +25,22 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         profile = load_profile(arguments.profile)
         check_notebooks(profile.repeats)
-        where = on_cluster(arguments) if arguments.cluster else on_this_machine(arguments)
+        placement = place(arguments)
     except ValueError as error:
         return fail(str(error))
-    outputs = Path(arguments.outputs or REPOSITORY / "outputs" / profile.name).resolve()
+    outputs = outputs_folder(arguments, profile.name)
     if arguments.dry_run:
-        grid = plan(profile, outputs)
-        for cell in profile.cells():
-            if reason := grid.reason((cell.variant, cell.p)):
-                print(f"  {cell.variant}, p = {cell.p}: {reason}")
-        if grid.problems and not arguments.remake:
-            print(NOT_USED)
-        needed = cells_to_train(arguments, grid)
-        print("would make the summary" if summary_needed(arguments, grid, outputs, needed) else "would make no summary")
-        return 0
+        return say_what_would_run(arguments, plan(profile, outputs), outputs)
 
     def work(lock: int) -> int:
-        grid = plan(profile, outputs)  # anew: another may just have made some
+        grid = plan(profile, outputs)
         needed = cells_to_train(arguments, grid)
         if not needed and not grid.problems and not summary_needed(arguments, grid, outputs, needed):
             print(f"nothing to do; the report is {shown(outputs / 'report.md')}")
             return 0
-        check_writable(outputs, {outputs / "runs" / cell.variant for cell in needed})
-        return run(arguments, grid, outputs, needed, lock, where)
+        folders = {"runs", "notebooks", "tables", "figures"} | {f"runs/{cell.variant}" for cell in needed}
+        check_writable(outputs / name for name in folders)
+        return run(Snakemake("Snakefile", arguments, placement, outputs, lock), grid, needed)
 
     return in_outputs(outputs, work)
 
@@ -74,19 +67,27 @@ def plan(profile: Profile, outputs: Path) -> tables.Grid:
     return grid
 
 
+def say_what_would_run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path) -> int:
+    """Name each cell that has no valid result, and why; exit status 0."""
+    for cell in grid.profile.cells():
+        if reason := grid.reason((cell.variant, cell.p)):
+            print(f"  {cell.variant}, p = {cell.p}: {reason}")
+    if grid.problems and not arguments.remake:
+        print(NOT_USED)
+    needed = cells_to_train(arguments, grid)
+    print("would make the summary" if summary_needed(arguments, grid, outputs, needed) else "would make no summary")
+    return 0
+
+
 def cells_to_train(arguments: argparse.Namespace, grid: tables.Grid) -> list[Parameters]:
     """The cells that have runs to train, each with the seeds of these; with --remake those that cannot be used too."""
-    if arguments.summary:
-        return []
-    todo = dict(grid.missing)
-    if arguments.remake:
-        todo |= {(cell.variant, cell.p): cell.seeds for cell in grid.profile.cells()
-                 if (cell.variant, cell.p) in grid.problems}  # fmt: skip
-    return [
-        cell.model_copy(update={"seeds": todo[cell.variant, cell.p]})
-        for cell in grid.profile.cells()
-        if (cell.variant, cell.p) in todo
-    ]
+    needed = []
+    for cell in [] if arguments.summary else grid.profile.cells():
+        key = (cell.variant, cell.p)
+        seeds = cell.seeds if arguments.remake and key in grid.problems else grid.missing.get(key)
+        if seeds:
+            needed.append(cell.model_copy(update={"seeds": seeds}))
+    return needed
 
 
 def summary_needed(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path, needed: list[Parameters]) -> bool:
@@ -96,47 +97,38 @@ def summary_needed(arguments: argparse.Namespace, grid: tables.Grid, outputs: Pa
     return not grid.problems and not report.summary_is_current(grid, outputs)
 
 
-def run(
-    arguments: argparse.Namespace,
-    grid: tables.Grid,
-    outputs: Path,
-    needed: list[Parameters],
-    lock: int,
-    where: Where,
-) -> int:
+def run(snakemake: Snakemake, grid: tables.Grid, needed: list[Parameters]) -> int:
     """Train what is needed, then make the summary of what there is; the exit status."""
-    profile = grid.profile
-    images = count_images(profile.dataset) if needed else None  # finds missing and damaged data before anything starts
-    if arguments.remake and not arguments.summary:
-        for key, problem in grid.problems.items():
-            for old in results.set_aside(CellFiles(outputs / "runs", *key)):
-                print(f"kept as {shown(old)}: {problem}")
-    start = command("Snakefile", arguments, outputs, where, profile=profile.name)
+    arguments, outputs = snakemake.arguments, snakemake.outputs
     failed = 0
     if needed:
-        targets = [f"runs/{cell.variant}/.p{cell.p:02d}.done" for cell in needed]
-        for target in targets:
-            (outputs / target).unlink(missing_ok=True)
-        # A file, for a command line is too short for a large grid.
-        (outputs / ".needed").write_text("\n".join(targets), encoding="utf-8")
-        with Watcher(profile, outputs, needed, images) as watcher:
-            failed = call([*start, "--", "needed"], where, lock, watcher)
-        for target in targets:
-            (outputs / target).unlink(missing_ok=True)
-        grid = tables.collect(profile, outputs)
+        dataset = datasets.load(grid.profile.dataset)  # finds missing and damaged data before anything starts
+        images = len(dataset.train_labels), len(dataset.test_labels)
+        if arguments.remake:
+            put_aside(grid, outputs)
+        with Watcher(grid.profile, outputs, needed, images) as watcher:
+            failed = snakemake.make([done_marker(cell) for cell in needed], watcher.look, profile=grid.profile.name)
+        grid = tables.collect(grid.profile, outputs)
     if arguments.summary and not grid.results:
         return fail(f"{shown(outputs)}: no run there can be used, so nothing is made of it; what is there stays")
     if summary_needed(arguments, grid, outputs, []):
-        (outputs / ".summary").unlink(missing_ok=True)
-        failed = call([*start, "--", ".summary"], where, lock) or failed
+        failed = snakemake.make([".summary"], profile=grid.profile.name) or failed
     if arguments.summary and not failed:
         print(f"the report is {shown(outputs / 'report.md')}")
         return 0
-    return say_how_it_ended(grid, outputs, where, failed)
+    return say_how_it_ended(grid, snakemake, failed)
 
 
-def say_how_it_ended(grid: tables.Grid, outputs: Path, where: Where, failed: int) -> int:
+def put_aside(grid: tables.Grid, outputs: Path) -> None:
+    """Make room for new results in place of those that cannot be used; say where the old ones are."""
+    for key, problem in grid.problems.items():
+        for old in results.set_aside(CellFiles(outputs / "runs", *key)):
+            print(f"kept as {shown(old)}: {problem}")
+
+
+def say_how_it_ended(grid: tables.Grid, snakemake: Snakemake, failed: int) -> int:
     """Name what is missing; the exit status."""
+    outputs = snakemake.outputs
     for variant, p in grid.missing:
         print(f"missing: {variant}, p = {p}: {grid.reason((variant, p))}", file=sys.stderr)
     for problem in grid.problems.values():
@@ -145,7 +137,7 @@ def say_how_it_ended(grid: tables.Grid, outputs: Path, where: Where, failed: int
         print(NOT_USED, file=sys.stderr)
     if grid.missing:
         return fail(f"{len(grid.missing)} of {len(grid.profile.cells())} cells are not done; see the notebooks in "
-                    f"{shown(outputs / 'notebooks')}{where.logs}. "
+                    f"{shown(outputs / 'notebooks')}{snakemake.placement.logs}. "
                     "What is done is kept; the same command goes on")  # fmt: skip
     if failed:
         return fail(f"all results are there, but a notebook failed; see {shown(outputs / 'notebooks')}")
@@ -153,9 +145,3 @@ def say_how_it_ended(grid: tables.Grid, outputs: Path, where: Where, failed: int
         return 1
     print(f"done; the report is {shown(outputs / 'report.md')}, to share it {shown(outputs / 'report.html')}")
     return 0
-
-
-def count_images(name: str) -> tuple[int, int]:
-    """How many images a data set has for training and for tests; it is downloaded where it is missing."""
-    dataset = datasets.load(name)
-    return len(dataset.train_labels), len(dataset.test_labels)

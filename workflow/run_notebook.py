@@ -5,21 +5,15 @@ Exit status 0 only where every cell ran to its end. The executed notebook is kep
 """
 
 import argparse
-import asyncio
-import contextlib
-import fcntl
 import json
 import logging
 import os
-import shutil
-import signal
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 STARTED_BY = os.getppid()  # before the imports below, which take a second in which a parent can be killed
-sys.path.append(str(Path(__file__).resolve().parents[1] / "lib"))  # for whoever starts this by hand
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "lib")]  # for whoever starts this by hand
 
 import nbformat
 import papermill
@@ -28,10 +22,9 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from orphans import stop_with
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.messages import unknown
-from surroundings import for_notebook, temporary_root
+from workflow import processes, surroundings
 
 
 def check_names(notebook: Path, parameters: dict) -> None:
@@ -45,10 +38,10 @@ def check_names(notebook: Path, parameters: dict) -> None:
 def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None) -> None:
     """Run `notebook` in the repository's root and save it; raises what stopped it."""
     save_as.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder() as (folder, fits_sockets):
-        surroundings = for_notebook(dict(os.environ), folder)
+    with surroundings.temporary_folder() as (folder, fits_sockets):
+        environment = surroundings.for_notebook(dict(os.environ), folder)
         os.environ.clear()
-        os.environ.update(surroundings)
+        os.environ.update(environment)
         # Kernels that start at the same time over TCP race for ports.
         transport = {"transport": "ipc", "ip": str(folder / "kernel")} if fits_sockets else {}
         own = KernelSpecManager(kernel_dirs=[])  # this interpreter's kernel, whatever others are called python3
@@ -62,7 +55,7 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
                 kernel_name="python3",
                 km=manager,
                 progress_bar=False,
-                on_notebook_start=let_ctrl_c_stop,
+                on_notebook_start=processes.take_ctrl_c_from_nbclient,
                 start_timeout=120,
                 execution_timeout=timeout,
                 coalesce_streams=True,  # a progress bar's last state is kept, not all of them
@@ -70,35 +63,10 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
         finally:  # a kernel manager that was handed in is not shut down for us
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
-    unfinished = [
-        cell
-        for cell in nbformat.read(save_as, as_version=4).cells
-        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None
-    ]
+    cells = nbformat.read(save_as, as_version=4).cells
+    unfinished = sum(c.cell_type == "code" and c.execution_count is None and bool(c.source.strip()) for c in cells)
     if unfinished:  # papermill reports some kernels that died as completed
-        raise RuntimeError(f"{len(unfinished)} cells did not run to their end")
-
-
-def let_ctrl_c_stop(**_: object) -> None:
-    """Take back Ctrl-C from nbclient, which would wait for a kernel that trains, and then for its own answer."""
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[tuple[Path, bool]]:
-    """A new temporary folder, and whether its path is short enough for sockets; those of runners that were killed,
-    whose locks nobody holds, are removed first."""
-    root, fits = temporary_root()
-    for left in root.glob("enorm-*/.lock"):
-        with contextlib.suppress(OSError), left.open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left.parent)
-    with tempfile.TemporaryDirectory(prefix="enorm-", dir=root) as name:
-        folder = Path(name)
-        with (folder / ".unlocked").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            (folder / ".unlocked").rename(folder / ".lock")
-            yield folder, fits
+        raise RuntimeError(f"{unfinished} cells did not run to their end")
 
 
 def reason(error: Exception, timeout: int | None) -> str:
@@ -133,7 +101,7 @@ def main() -> int:
     parser.add_argument("--stop-with-parent", action="store_true", help="stop where the process that started this ends")
     arguments = parser.parse_args()
     if arguments.stop_with_parent:
-        stop_with(STARTED_BY)
+        processes.stop_with_parent(STARTED_BY)
     logging.getLogger("papermill").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # after Ctrl-C it names tasks that nobody waits for
     parameters = arguments.parameters | {"outputs": arguments.outputs}

@@ -18,9 +18,11 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
-from install_lock import InstallError, install, last_words
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # with -E, PYTHONPATH does not count
+
+from workflow.install_lock import InstallError, install, last_words
+
 LOCK = ROOT / "requirements.lock"
 ENVIRONMENT = ROOT / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
@@ -36,9 +38,9 @@ class SetUpError(Exception):
 def main() -> int:
     if sys.argv[1:] == ["--check"]:
         return not is_ready()
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(sign) != signal.SIG_IGN:  # as nohup has it
-            signal.signal(sign, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(number, signal.default_int_handler)
     try:
         with locked() as lock:
             if not is_ready():  # anew: another start may just have made it
@@ -129,7 +131,7 @@ def make_room() -> None:
                 f"{ENVIRONMENT} is a symbolic link to {target}, which is neither an environment of this "
                 "requirements.lock nor an empty folder. Nothing there is touched: remove the link or empty the folder."
             )
-    elif LOG.exists() or (ENVIRONMENT / ".lock").exists():  # .lock: the mark of before there was a log
+    elif LOG.exists():
         clear()
     elif ENVIRONMENT.exists() and not (ENVIRONMENT.is_dir() and not any(ENVIRONMENT.iterdir())):
         kept = next(path for n in range(1, 1000) if not (path := ROOT / f".venv.{n}").exists())

@@ -1,16 +1,15 @@
 # One job for each study, its notebook. Started by run_studies.py, which says which ones are needed.
-import sys
-from pathlib import Path
+import json
 
-from reproduction.checkout import REPOSITORY
-
-sys.path.insert(0, workflow.basedir)
-import orphans
+from workflow import processes
 
 if workflow.is_main_process:
-    orphans.stop_with(config["launcher"], config["seconds_to_stop"])
-(outputs,), (python,) = config["outputs"], config["python"]
-run_notebook = str(REPOSITORY / "workflow" / "run_notebook.py")
+    processes.stop_with_parent(config["launcher"], config["seconds_to_stop"])
+
+
+rule needed:
+    input:
+        config["needed"],
 
 
 rule study:
@@ -18,8 +17,10 @@ rule study:
         touch("{study}/.executed"),
     log:
         notebook="notebooks/{study}.ipynb",
+    params:
+        parameters=lambda wildcards: json.dumps({"remake": config["remake"]}),
     threads: config["threads"]
     shell:
-        "exec {python:q} {run_notebook:q} notebooks/studies/{wildcards.study}.ipynb"
-        " --save-as {log.notebook:q} --parameters '{{\"remake\": {config[remake]}}}' --outputs {outputs:q}/{wildcards.study}"
-        " --device {config[device]:q} --timeout {config[timeout]} --stop-with-parent"
+        "exec {config[run_notebook]} notebooks/studies/{wildcards.study}.ipynb"
+        " --save-as {log.notebook:q} --parameters {params.parameters:q} --outputs {config[outputs]:q}/{wildcards.study}"
+        " --device {config[device]:q}"

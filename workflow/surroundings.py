@@ -5,10 +5,12 @@ The rest of the environment is left as it is: clusters and GPUs need it.
 
 import atexit
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _LEFT_OUT = re.compile(
@@ -74,9 +76,26 @@ def with_home(environment: dict[str, str]) -> dict[str, str]:
 
 
 def temporary_root() -> tuple[Path, bool]:
-    """Where temporary folders go, and whether a socket's path fits below them (`run_notebook.temporary_folder`)."""
+    """Where temporary folders go, and whether a socket's path fits below them (`temporary_folder`)."""
     usual = tempfile.gettempdir()
     for root in (usual, "/tmp", "/var/tmp"):
         if len(os.fsencode(root)) + _BELOW <= _SOCKET_PATH and os.access(root, os.W_OK | os.X_OK):
             return Path(root), True
     return Path(usual), False
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[tuple[Path, bool]]:
+    """A new temporary folder, and whether its path is short enough for sockets; those of runners that were killed,
+    whose locks nobody holds, are removed first."""
+    root, fits = temporary_root()
+    for left in root.glob("enorm-*/.lock"):
+        with contextlib.suppress(OSError), left.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(prefix="enorm-", dir=root) as name:
+        folder = Path(name)
+        with (folder / ".unlocked").open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / ".unlocked").rename(folder / ".lock")
+            yield folder, fits

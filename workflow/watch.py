@@ -21,13 +21,10 @@ class Watcher:
         self.total_cells, self.needed_cells = len(profile.cells()), len(needed)
         self.work = {cell: cell.flops(*images) for cell in needed}
         self.total_work = sum(self.work.values())
-        self.folders: dict[Path, dict[str, Parameters]] = {}  # for each folder, its cells by the stem of their files
-        for cell in needed:
-            csv = CellFiles(outputs / "runs", cell.variant, cell.p).csv
-            self.folders.setdefault(csv.parent, {})[csv.stem] = cell
+        self.outputs = outputs
         self.terminal = sys.stderr.isatty()
         self.since = time.time()  # older progress files are of cells that were cut off
-        self.done_before = self._read()[1]
+        self.done_before: float | None = None  # in earlier starts
         self.started, self.last_line, self.last_text = time.monotonic(), 0.0, ""
         self.next_look = self.started
         self.bar = tqdm(
@@ -65,33 +62,34 @@ class Watcher:
     def _read(self) -> tuple[int, float, list[str]]:
         """How many of the needed cells are done, the work done of theirs, and those that run, in words."""
         finished, done, running = 0, 0.0, []
-        for folder, cells in self.folders.items():
-            try:
-                names = sorted(path.name for path in folder.iterdir())  # once for all its cells
-            except OSError:
+        for cell, work in self.work.items():
+            if (self.outputs / done_marker(cell)).exists():
+                finished += 1
+                done += work
                 continue
-            ended = {name[1:].removesuffix(".done") for name in names if name.endswith(".done")} & cells.keys()
-            finished += len(ended)
-            done += sum(self.work[cells[stem]] for stem in ended)
-            for stem in (name.removesuffix(".progress.json") for name in names if name.endswith(".progress.json")):
-                if stem in cells and stem not in ended:
-                    cell, (progress, written) = cells[stem], _progress(folder / f"{stem}.progress.json")
-                    done += self.work[cell] * progress["epoch"] / progress["epochs"]
-                    if written >= self.since:
-                        text = f"{cell.variant} p={cell.p} epoch {progress['epoch']}/{progress['epochs']}"
-                        running.append(", ".join(filter(None, [text, progress["description"]])))
+            progress, written = _progress(CellFiles(self.outputs / "runs", cell.variant, cell.p).progress)
+            done += work * progress["epoch"] / progress["epochs"]
+            if written >= self.since:
+                text = f"{cell.variant} p={cell.p} epoch {progress['epoch']}/{progress['epochs']}"
+                running.append(", ".join(filter(None, [text, progress["description"]])))
         return finished, done, running
 
     def _time_to_go(self, done: float) -> str:
-        gained = done - self.done_before
-        if gained <= 0:
+        if self.done_before is None:
+            self.done_before = done
+        if done <= self.done_before:
             return ""
-        seconds = (time.monotonic() - self.started) * (self.total_work - done) / gained
+        seconds = (time.monotonic() - self.started) * (self.total_work - done) / (done - self.done_before)
         return f"about {tqdm.format_interval(seconds)} to go"
 
 
+def done_marker(cell: Parameters) -> str:
+    """The file of the outputs folder that the job of a cell leaves when it has ended well."""
+    return f"runs/{cell.variant}/.p{cell.p:02d}.done"
+
+
 def _progress(path: Path) -> tuple[dict, float]:
-    """What a progress file says and when it was written; no progress where it is just being removed."""
+    """What a progress file says and when it was written; no progress where there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
     except (OSError, ValueError):
