@@ -7,6 +7,7 @@ import pytest
 
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.profiles import load_profile
+from reproduction.protocol.variants import VARIANTS
 
 pytestmark = pytest.mark.portable
 
@@ -34,11 +35,14 @@ def test_paper_profile_is_the_80_runs_of_the_2019_report():
     assert {cell.variant for cell in cells if len(cell.seeds) == 2} == {"baseline", "enorm"}
 
 
-def test_full_profile_has_300_runs():
-    assert sum(len(cell.seeds) for cell in load_profile("full").cells()) == 300
+def test_full_profile_has_550_runs_of_all_variants_with_draws_of_their_own_at_each_depth():
+    cells = load_profile("full").cells()
+    assert sum(len(cell.seeds) for cell in cells) == 550
+    assert {cell.variant for cell in cells} == set(VARIANTS)
+    assert {cell.draws for cell in cells} == {"independent"}
 
 
-@pytest.mark.parametrize("name", ["demo", "quick", "paper", "full"])
+@pytest.mark.parametrize("name", [path.stem for path in (REPOSITORY / "config").glob("*.yaml")])
 def test_every_profile_is_valid(name):
     assert load_profile(name).name == name
 

@@ -229,7 +229,6 @@ run_cell(variant="enorm", p=0, epochs=2, learning_rate=0.01, dataset="digits", d
 
 def test_bootstrap_cell_on_a_stand_in_for_colab_clones_and_a_disconnect_costs_at_most_an_epoch(tmp_path):
     origin = tmp_path / "origin"
-    (origin / "lib").mkdir(parents=True)
     shutil.copytree(REPOSITORY / "lib", origin / "lib")
     (origin / "workflow").mkdir()
     for name in ("pyproject.toml", "workflow/installed.py", "workflow/drive.py"):

@@ -35,7 +35,7 @@ def main() -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit status of the work. It is imported here since that takes seconds, and mistakes are named at once."""
-    if arguments.profile == "studies":
+    if arguments.studies:
         from workflow.run_studies import main
     else:
         from workflow.run_all import main

@@ -14,8 +14,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./run_all.sh", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = ", ".join(sorted(path.stem for path in (Path(__file__).parents[1] / "config").glob("*.yaml")))
-    parser.add_argument("profile", help=f"what to run: {names} (config/*.yaml), or studies")
+    names, studies = stems("config/*.yaml"), stems("notebooks/studies/*.ipynb")
+    parser.add_argument(
+        "profile",
+        help=f"what to run: {', '.join(names)} (config/*.yaml), studies (all of notebooks/studies), or one of them: "
+        f"{', '.join(studies)}",
+    )
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
     parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")
     parser.add_argument(
@@ -38,9 +42,19 @@ def parse_arguments() -> argparse.Namespace:
         help="a Snakemake profile, to run the cells on a cluster: slurm or your own (workflow/README.md)",
     )
     arguments = parser.parse_args()
-    if arguments.profile == "studies" and "studies" in names.split(", "):
-        parser.error("config/studies.yaml: `studies` runs the notebooks in notebooks/studies; rename the file")
+    arguments.studies = (
+        studies if arguments.profile == "studies" else [arguments.profile] * (arguments.profile in studies)
+    )
+    if arguments.studies and arguments.profile in names:
+        parser.error(
+            f"config/{arguments.profile}.yaml: has the name of notebooks in notebooks/studies; rename the file"
+        )
     return arguments
+
+
+def stems(pattern: str) -> list[str]:
+    """The names of the repository's files that fit, without their endings."""
+    return sorted(path.stem for path in Path(__file__).parents[1].glob(pattern))
 
 
 def folder(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What `./run_all.sh studies` does: have Snakemake execute the notebook of each study that has no answer of today."""
+"""What `./run_all.sh studies` does: have Snakemake execute the notebooks of studies without an up-to-date answer."""
 
 import argparse
 from pathlib import Path
@@ -9,18 +9,20 @@ from workflow.batch import Snakemake, check_writable, fail, in_outputs, outputs_
 
 
 def main(arguments: argparse.Namespace) -> int:
+    if len(arguments.studies) == 1:  # one notebook, which trains several cells at once
+        arguments.jobs = arguments.jobs or 1
     try:
         placement = place(arguments)
     except ValueError as error:
         return fail(str(error))
     outputs = outputs_folder(arguments, "studies")
     if arguments.dry_run:
-        for name in plan(outputs):
+        for name in plan(outputs, arguments.studies):
             print(f"  {name}")
         return 0
 
     def work(lock: int) -> int:
-        needed = plan(outputs)
+        needed = plan(outputs, arguments.studies)
         if not needed:
             return 0
         check_writable(outputs / name for name in ["notebooks", *needed])
@@ -38,10 +40,11 @@ def main(arguments: argparse.Namespace) -> int:
     return in_outputs(outputs, work)
 
 
-def plan(outputs: Path) -> list[str]:
-    """The studies to execute, cheap ones first; what there is, said in a line."""
-    needed = [name for name in answers.STUDIES if not answers.is_current(outputs / name)]
-    total = len(answers.STUDIES)
+def plan(outputs: Path, studies: list[str]) -> list[str]:
+    """Those of the studies to execute, cheap ones first; what there is, said in a line."""
+    asked = [name for name in answers.STUDIES if name in studies]
+    needed = [name for name in asked if not answers.is_current(outputs / name)]
+    total = len(asked)
     done = f"{total - len(needed)} of {total} are done in {shown(outputs)}"
     print(f"studies: {done}, {len(needed)} missing or out of date.")
     return needed
