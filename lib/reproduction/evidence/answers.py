@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 
 from reproduction import up_to_date
@@ -19,13 +20,8 @@ from reproduction.evidence import figures, results
 from reproduction.evidence.results import CellFiles, Result, ResultError
 from reproduction.files import atomically
 
-STUDIES = {
-    "convergence": "How ENorm's cycles converge",
-    "biases": "Why ENorm with biases turns to NaN, and a cure",
-    "batch_norm_at_depth": "Why ENorm + BN is low at p = 19, and which c is best",
-    "details": "Which details of the protocol matter",
-}
-"""Name and title; each is notebooks/studies/<name>.ipynb. The cheap ones first."""
+STUDIES: dict[str, str] = yaml.safe_load((REPOSITORY / "notebooks" / "studies" / "titles.yaml").read_bytes())
+"""Name and title of each, the cheap ones first; notebooks/studies/<name>.ipynb."""
 
 OUTPUTS = REPOSITORY / "outputs" / "studies"
 _CONTENTS = "contents.json"  # figures with captions, tables, the runs that were read, and a digest of all that
