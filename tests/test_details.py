@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from equinorm import ENorm, equi_normalize_, parameter_groups
+from equinorm import ENorm, equi_normalize_, layer_rate_groups, parameter_groups
 from equinorm.algorithm import bias_step_factors
 from reproduction.data.datasets import DeviceData
 from reproduction.protocol.parameters import check_parameters
@@ -90,6 +90,16 @@ def test_bias_steps_times_s_k_squared_are_those_for_c_1(rescaled):
 def test_parameter_groups_refuse_a_c_that_enorm_refuses(c):
     with pytest.raises(ValueError, match=r"c is .*; allowed are finite numbers above 0"):
         parameter_groups(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), 0.05, c=c)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_layer_rate_groups_hold_every_parameter_once_with_the_same_decay(bias):
+    model = nn.Sequential(nn.Linear(4, 3, bias), nn.ReLU(), nn.Linear(3, 3, bias), nn.ReLU(), nn.Linear(3, 2, bias))
+    groups = layer_rate_groups(model, 0.1, c=2.0, weight_decay=0.01)
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(map(id, model.parameters()))
+    assert [group["lr"] for group in groups[-3:]] == pytest.approx([0.4, 0.1, 0.025])
+    assert [group["lr"] * group["weight_decay"] for group in groups] == pytest.approx([0.001] * len(groups))
 
 
 def test_parameter_groups_give_torch_sgd_the_trainers_bias_steps():

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
-from equinorm import equi_normalize_, reference
+from equinorm import equi_normalize_, layer_rate_groups, reference
 from reproduction.data.datasets import DeviceData
 from reproduction.protocol.parameters import check_parameters
 from reproduction.protocol.variants import VARIANTS
@@ -215,12 +215,7 @@ def optimizer_of(name, plain, linear):
         return PathSGD(linear)
     groups = plain.parameters()
     if name == "layer_rates":
-        layers = len(linear)
-        rates = [RATE * 1.2 ** ((layers + 1 - 2 * k) / 4) for k in range(1, layers + 1)]
-        groups = [
-            {"params": [module.weight], "lr": rate, "weight_decay": RATE * DECAY / rate}
-            for module, rate in zip(linear, rates, strict=True)
-        ]
+        groups = layer_rate_groups(plain, RATE, 1.2 ** (1 / layer_rates.RAMP), DECAY)
     return torch.optim.SGD(groups, lr=RATE, weight_decay=DECAY)
 
 

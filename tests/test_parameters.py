@@ -204,7 +204,7 @@ def test_parameters_do_not_change():
     [
         ({"variant": "baseline", "groups": 5}, "groups = 5 needs a variant with group_norm; baseline is made of relu"),
         ({"variant": "group_norm", "groups": 7}, "groups = 7: allowed are divisors of the width, 1, 2, 4, 5, 10"),
-        ({"variant": "enorm", "rate_c": 1.1}, "rate_c = 1.1 needs a variant with layer_rates"),
+        ({"variant": "path_sgd", "rate_c": 1.1}, "rate_c = 1.1: Path-SGD has steps of its own for each weight"),
         ({"variant": "enorm", "path_ratio": "none"}, "path_ratio = 'none' needs a variant with path_sgd"),
         ({"variant": "weight_norm_batch_norm", "initial_cycles": 3}, "initial_cycles = 3 needs a variant with plain"),
         (

@@ -104,5 +104,16 @@ def f(a):  # a comment
 
 def test_the_code_of_a_training_is_found_by_its_imports():
     names = {path.stem for path in up_to_date._reached("from reproduction.training import loop")}
-    assert {"loop", "step", "enorm", "algorithm", "cpu_kernels", "network", "linear", "datasets", "parameters"} <= names
+    assert {
+        "loop",
+        "step",
+        "enorm",
+        "algorithm",
+        "cpu_kernels",
+        "network",
+        "linear",
+        "datasets",
+        "parameters",
+        "group_norm",
+    } <= names
     assert names.isdisjoint({"figures", "tables", "report"})

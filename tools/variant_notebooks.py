@@ -22,7 +22,7 @@ P = 5
 OWN = {
     "enorm": {"c": "norm of a layer over that of the one before it"},
     "group_norm": {"groups": "of units, which are normalized together"},
-    "layer_rates": {"rate_c": "the c of ENorm that the rates stand for"},
+    "layer_rates": {"rate_c": "the c of ENorm that the rates stand for; None: 1.2"},
     "path_sgd": {"path_ratio": 'or "none": steps without the ratio of the first one'},
 }
 """For each part the parameters that only it knows, each with what it is."""

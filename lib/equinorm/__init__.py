@@ -9,6 +9,6 @@ In your own training loop::
 """
 
 from equinorm.algorithm import equi_normalize_
-from equinorm.enorm import ENorm, parameter_groups
+from equinorm.enorm import ENorm, layer_rate_groups, parameter_groups
 
-__all__ = ["ENorm", "equi_normalize_", "parameter_groups"]
+__all__ = ["ENorm", "equi_normalize_", "layer_rate_groups", "parameter_groups"]

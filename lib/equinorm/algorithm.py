@@ -106,6 +106,16 @@ def bias_step_factors(layers: int, c: float) -> list[float]:
     return [c ** (k * (k - layers)) for k in range(1, layers + 1)]
 
 
+def layer_rate_factors(layers: int, c: float) -> list[float]:
+    """c^(L + 1 - 2k) for layers k = 1 ... L: by how much more a step of layer k counts under ENorm with c != 1, next to
+    the network with c = 1 that computes the same function (derived as in `bias_step_factors`).
+
+    So these rates, without ENorm, are what c does to how the layers learn. Deep networks diverge where they get all of
+    it at once: c^(e / 4) for c in the first epochs e = 1 ... 4 works for the networks of the paper.
+    """
+    return [c ** (layers + 1 - 2 * k) for k in range(1, layers + 1)]
+
+
 def checked_biases(
     weights: Sequence[Tensor], biases: Sequence[Tensor | None] | None, names: Sequence[str] | None = None
 ) -> Sequence[Tensor | None]:

@@ -6,26 +6,58 @@ import torch
 from torch import Tensor, nn
 
 from equinorm import chain
-from equinorm.algorithm import bias_step_factors, check_c, check_numbers, checked_biases, equi_normalize_
+from equinorm.algorithm import (
+    bias_step_factors,
+    check_c,
+    check_numbers,
+    checked_biases,
+    equi_normalize_,
+    layer_rate_factors,
+)
 from equinorm.function_change import relative_change
 
 
 def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> list[dict]:
-    """For ``torch.optim.SGD``: the parameters of `model`, with the rate of each linear layer's bias times s_k^2.
+    """For ``torch.optim.SGD`` with ENorm: the parameters of `model`, the rate of each linear layer's bias times s_k^2.
 
-    The layers are those that :class:`ENorm` balances, in the same order; see `bias_step_factors`. Raises ValueError
-    for a c that is not a finite number above 0.
+    The layers are those that :class:`ENorm` balances, in the same order; see `algorithm.bias_step_factors`. Raises
+    ValueError for a c that is not a finite number above 0.
     """
     check_c(c)
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    rescaled = [
+    layers = _linear(model)
+    scaled = [
         {"params": [layer.bias], "lr": learning_rate * factor}
         for layer, factor in zip(layers, bias_step_factors(len(layers), c), strict=True)
         if layer.bias is not None
     ]
-    biases = {id(group["params"][0]) for group in rescaled}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in biases]
-    return [{"params": others, "lr": learning_rate}, *rescaled]
+    return [{"params": _others(model, scaled), "lr": learning_rate}, *scaled]
+
+
+def layer_rate_groups(model: nn.Module, learning_rate: float, c: float = 1.2, weight_decay: float = 0.0) -> list[dict]:
+    """For ``torch.optim.SGD`` without ENorm: the parameters of `model`, each linear layer's weight with the rate that
+    ENorm with c amounts to, `learning_rate` times c^(L + 1 - 2k); see `algorithm.layer_rate_factors`.
+
+    A step takes the same part off all weights: the decay that each group has times its rate is `weight_decay` times
+    `learning_rate`. Raises ValueError for a c that is not a finite number above 0.
+    """
+    check_c(c)
+    layers = _linear(model)
+    scaled = [
+        {"params": [layer.weight], "lr": learning_rate * factor, "weight_decay": weight_decay / factor}
+        for layer, factor in zip(layers, layer_rate_factors(len(layers), c), strict=True)
+    ]
+    rest = {"params": _others(model, scaled), "lr": learning_rate, "weight_decay": weight_decay}
+    return [rest, *scaled] if rest["params"] else scaled
+
+
+def _linear(model: nn.Module) -> list[nn.Linear]:
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+def _others(model: nn.Module, groups: list[dict]) -> list[nn.Parameter]:
+    """The parameters that are in none of the groups."""
+    own = {id(parameter) for group in groups for parameter in group["params"]}
+    return [parameter for parameter in model.parameters() if id(parameter) not in own]
 
 
 class ENorm:

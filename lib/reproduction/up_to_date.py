@@ -69,7 +69,9 @@ def _imported(source: str) -> set[Path]:
             names += [alias.name for alias in node.names]
     places = (_LIB.joinpath(*name.split(".")) for name in names)
     paths = (path for place in places for path in (place.with_suffix(".py"), place / "__init__.py"))
-    return {path for path in paths if path.is_file()}
+    found = {path for path in paths if path.is_file()}
+    by_name = [path.parent for path in found if path.parent.name == "parts"]  # it imports its modules by their names
+    return found | {path for folder in by_name for path in folder.glob("*.py")}
 
 
 def _texts(modules: set[Path]) -> list[str]:

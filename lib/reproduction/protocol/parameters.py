@@ -20,7 +20,6 @@ Measure = Literal["validation", "layer_norms", "reestimated"]
 
 NEEDED_PARTS = {
     "groups": ("group_norm",),
-    "rate_c": ("layer_rates",),
     "path_ratio": ("path_sgd",),
     "initial_cycles": ("plain",),
     "bias_step": ("enorm", "biases"),
@@ -42,7 +41,8 @@ class Parameters(BaseModel):
     - width: of the hidden layers
     - c, cycles: of ENorm
     - groups: of GroupNorm
-    - rate_c: of per-layer rates, the c of the ENorm that they stand for
+    - rate_c: gives each layer a rate of its own, those that ENorm with this c amounts to; None: all layers have the
+      same, but in the variant `layer_rates`, whose c is 1.2
     - path_ratio: of Path-SGD; "none" leaves its steps as they are, without the ratio of the first one
     - draws: "independent" draws weights and batches anew for each p; with "shared", the first layers and the batches of
       a seed are the same at every p. Variants of one seed and p share theirs either way
@@ -77,7 +77,7 @@ class Parameters(BaseModel):
     c: Annotated[float, Field(gt=0, le=1000)] = 1.2
     cycles: Annotated[int, Field(ge=1, le=1000)] = 1
     groups: Annotated[int, Field(ge=1)] = 10
-    rate_c: Annotated[float, Field(gt=0, le=1000)] = 1.2
+    rate_c: Annotated[float, Field(gt=0, le=1000)] | None = None
     path_ratio: Literal["first_step", "none"] = "first_step"
     draws: Literal["shared", "independent"] = "shared"
     initial_cycles: Annotated[int, Field(ge=0, le=100_000)] = 0
@@ -138,6 +138,8 @@ class Parameters(BaseModel):
         if "group_norm" in parts and self.width % self.groups:
             divisors = [str(groups) for groups in range(1, self.width + 1) if self.width % groups == 0]
             raise ValueError(f"groups = {self.groups}: allowed are divisors of the width, {', '.join(divisors)}")
+        if self.rate_c is not None and "path_sgd" in parts:
+            raise ValueError(f"rate_c = {self.rate_c}: Path-SGD has steps of its own for each weight")
         if self.warmup > self.epochs:
             raise ValueError(f"warmup = {self.warmup}: allowed are at most the {self.epochs} epochs of the training")
         if "validation" in self.measures and self.training_images is None:

@@ -10,8 +10,12 @@ of it at once.
 
 from torch import nn
 
+from equinorm.algorithm import layer_rate_factors
 from reproduction.protocol.parameters import Parameters
 from reproduction.training.linear import SGD
+
+C = 1.2
+"""That of ENorm in the paper; `rate_c` is another."""
 
 RAMP = 4
 """Epochs until the exponent is whole."""
@@ -20,7 +24,7 @@ RAMP = 4
 def factors(layers: int, c: float, epoch: int) -> list[float]:
     """By what the learning rates of layers 1 ... L are multiplied in this epoch (from 1)."""
     share = min(1.0, epoch / RAMP)
-    return [c ** (share * (layers + 1 - 2 * k)) for k in range(1, layers + 1)]
+    return layer_rate_factors(layers, c**share)
 
 
 class LayerRates(nn.Module):
@@ -34,4 +38,4 @@ class LayerRates(nn.Module):
 
 
 def update(runs: int, parameters: Parameters) -> LayerRates:
-    return LayerRates(parameters.rate_c)
+    return LayerRates(parameters.rate_c or C)
