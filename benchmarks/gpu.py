@@ -1,76 +1,41 @@
-"""On a CUDA GPU: a step of ten seeds at p = 9 over its float32 floor, what ENorm adds, and whether a CPU agrees.
+"""On a CUDA GPU: how fast steps are, and whether a CPU agrees."""
 
-Steps are timed by whole epochs, without evaluation, so that what an epoch sets up once is spread as it is in training.
-"""
+from itertools import islice
 
 import torch
 
+from benchmarks.cell import Cell
 from benchmarks.products import Products
-from benchmarks.settings import Settings, Skipped
-from benchmarks.table import Row, milliseconds
-from benchmarks.timing import interleaved, seconds
-from benchmarks.trainer import Trainer, precisions
+from benchmarks.table import Row, ratio, row
+from benchmarks.timing import interleaved, timed
+from reproduction.protocol.parameters import Parameters
 from reproduction.protocol.variants import VARIANTS
-
-_P = 9
-_SEEDS = tuple(range(10))
-_COMPARED_SEEDS, _COMPARED_STEPS = (0, 1, 2), 50
+from reproduction.training.first_steps import first_steps
 
 
-def run(settings: Settings) -> list[Row]:
+def run(asked):
+    """On a GPU: steps of ten seeds over their products, and how far the first losses are from the CPU's."""
     if not torch.cuda.is_available():
-        raise Skipped("this machine has no CUDA GPU that this PyTorch can use")
-    device = torch.device("cuda")
-    return [*speed(settings, device), *agreement(settings, device)]
+        return
+    for p in asked.p or [9]:
+        yield from _speed(asked, p)
+        yield from (_agreement(asked, name, p) for name in asked.variants or VARIANTS)
 
 
-def speed(settings: Settings, device: torch.device) -> list[Row]:
-    """The trainer's steps on `device` over the floor, over each other, and in other precisions."""
-    data = settings.dataset.to(device)
-    images = len(data.train_labels)
-    trainers = {variant: Trainer(variant, _P, data, _SEEDS) for variant in ("baseline", "enorm", "batch_norm")}
-    others = [precision for precision in precisions(device) if precision != "float32"]
-    trainers |= {name: Trainer("enorm", _P, data, _SEEDS, precision=name) for name in others}
-    products = Products(_P, len(_SEEDS), device)
-    times = interleaved(
-        {"its products alone": lambda: seconds(lambda: products.train_epoch(images))}
-        | {name: lambda trainer=trainer: seconds(trainer.train_epoch) for name, trainer in trainers.items()},
-        settings.rounds(20),
-    )
-    steps = -(-images // trainers["baseline"].parameters.batch_size)
-
-    def row(above: str, below: str, what: str, at_most: float | None = None) -> Row:
-        details = f"{milliseconds(times[above], steps)} over {milliseconds(times[below], steps)}"
-        what = f"{what}, a step with {len(_SEEDS)} seeds, p = {_P}"
-        return Row(what, times[above] / times[below], details, at_most)
-
-    return [
-        row("enorm", "its products alone", "enorm over its products alone (float32, torch.bmm)", 2.0),
-        row("baseline", "its products alone", "baseline over its products alone (float32, torch.bmm)"),
-        row("enorm", "baseline", "enorm over baseline", 1.1),
-        row("batch_norm", "baseline", "batch_norm over baseline"),
-        *(row("enorm", name, f"float32 over {name}, enorm") for name in others),
-    ]
+def _speed(asked, p: int):
+    """By whole epochs without evaluation, so that what an epoch sets up once is spread as it is in training."""
+    names = asked.variants or ["baseline", "enorm"]
+    cells = {name: Cell(asked.images, name, p, seeds=tuple(range(10)), device="cuda") for name in names}
+    epochs = {"products": Products(cells[names[0]]).train_epoch} | {name: cells[name].train_epoch for name in names}
+    times = interleaved({name: timed(epoch) for name, epoch in epochs.items()}, asked.rounds(20))
+    return [ratio(times, name, "products", f"the steps of an epoch, 10 seeds, p = {p}", 2.0) for name in names]
 
 
-def agreement(settings: Settings, device: torch.device) -> list[Row]:
-    """For each variant with the protocol's learning rate and c: the largest relative difference, of the first losses,
-    between `device` and the CPU, for each seed. No ratio of times, but the same kind of row."""
-    steps = min(_COMPARED_STEPS, len(settings.dataset.train_labels) // 256)
-    rows = []
-    for name, variant in VARIANTS.items():
-        losses = [
-            Trainer(name, _P, settings.dataset.to(where), _COMPARED_SEEDS, learning_rate=None, c=1.2).steps(steps).cpu()
-            for where in (device, torch.device("cpu"))
-        ]
-        difference = ((losses[0] - losses[1]) / losses[1]).abs().amax(dim=1)
-        rows.append(
-            Row(
-                f"{variant.title}: largest relative difference of a loss to the CPU's, first {steps} steps, p = {_P}",
-                difference.tolist(),
-                f"one value a seed, {len(_COMPARED_SEEDS)} seeds; float32",
-                at_most=1e-4,
-                judged_by="max",
-            )
-        )
-    return rows
+def _agreement(asked, variant: str, p: int) -> Row:
+    """The largest relative difference of a loss, with the protocol's parameters: no ratio of times, but such a row."""
+    parameters = Parameters(variant=variant, p=p, seeds=(0, 1, 2))
+    devices = [asked.images.to(torch.device(name)) for name in ("cuda", "cpu")]
+    first_losses = [[loss.cpu() for _, _, loss in islice(first_steps(parameters, data), 1, 51)] for data in devices]
+    on_gpu, on_cpu = map(torch.stack, first_losses)
+    largest = ((on_gpu - on_cpu) / on_cpu).abs().max().item()
+    return row(f"{variant}: difference of the first 50 losses to the CPU's, p = {p}", [largest], "3 seeds", 1e-4)

@@ -3,69 +3,43 @@
 import torch
 from torch import Tensor
 
+from benchmarks.cell import Cell
 from reproduction.training.evaluation import EVALUATION_BATCH
-from reproduction.training.linear import multiply
-from reproduction.training.network import FullyConnected
+from reproduction.training.linear import multiply, operand
 
 
 class Products:
-    """The products of the network of depth p, in the trainer's shapes and layouts, chained as they are there.
+    """The products of a cell, in its shapes, layouts and precision, by the trainer's own `multiply`."""
 
-    By the trainer's own `multiply`, the fastest products known here.
-    """
+    def __init__(self, cell: Cell) -> None:
+        precision, self.batch_size = cell.parameters.precision, cell.parameters.batch_size
+        self.weights = [operand(weight.detach().clone(), precision) for weight in cell.network.weights]
+        runs, _, inputs = self.weights[0].shape
+        self.images = operand(torch.randn(runs, EVALUATION_BATCH, inputs, device=self.weights[0].device), precision)
+        self.train, self.test = len(cell.data.train_labels), len(cell.data.test_labels)
 
-    def __init__(
-        self,
-        p: int,
-        runs: int = 1,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        weights = FullyConnected(p, seeds=range(runs)).weights
-        self._runs, self._options = runs, {"device": device, "dtype": dtype}
-        self._weights = [w.detach().to(**self._options) for w in weights]
-        self._gradients = [torch.empty_like(w) for w in self._weights]
-        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+    def forward(self, images: int) -> list[Tensor]:
+        """One product per layer; returns each layer's input, and the output."""
+        x = [self.images[:, :images].mT]  # gathered images are [batch, features]
+        for weight in self.weights:
+            x.append(multiply(weight, x[-1]))
+        return x
 
-    def forward(self, batch: int) -> None:
-        """One product per layer."""
-        activations, _ = self._activations(batch)
-        for k, weight in enumerate(self._weights):
-            activations[k + 1] = multiply(weight, activations[k])
-
-    def step(self, batch: int) -> None:
-        """Forward; then, from the last layer, the gradients of the layer's input (not of the images) and weight."""
-        self.forward(batch)
-        x, gradients = self._activations(batch)
-        for k in reversed(range(len(self._weights))):
+    def step(self, images: int | None = None) -> None:
+        """Forward; then, from the last layer, the gradients of the layer's weight and input (not of the images)."""
+        x = self.forward(images or self.batch_size)
+        gradient = x[-1]  # any numbers of its shape
+        for k in reversed(range(len(self.weights))):
+            multiply(gradient, x[k].mT)
             if k > 0:
-                gradients[k] = multiply(self._weights[k].mT, gradients[k + 1])
-            self._gradients[k] = multiply(gradients[k + 1], x[k].mT)
+                gradient = multiply(self.weights[k].mT, gradient)
 
-    def steps(self, count: int, batch: int = 256) -> None:
-        for _ in range(count):
-            self.step(batch)
+    def train_epoch(self) -> None:
+        for start in range(0, self.train, self.batch_size):
+            self.step(min(self.batch_size, self.train - start))
 
-    def train_epoch(self, train: int, batch: int = 256) -> None:
-        """The products of training on `train` images."""
-        self.steps(train // batch, batch)
-        if train % batch:
-            self.step(train % batch)
-
-    def epoch(self, train: int, test: int) -> None:
-        """The products of training on `train` images and evaluating on `test`."""
-        self.train_epoch(train)
-        for start in range(0, test, EVALUATION_BATCH):
-            self.forward(min(EVALUATION_BATCH, test - start))
-
-    def _activations(self, batch: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Each layer's input and the output, ``[runs, features, batch]``, and the gradients with respect to them."""
-        if batch not in self._buffers:
-            sizes = [self._weights[0].shape[-1], *(w.shape[-2] for w in self._weights)]
-            images = torch.randn(self._runs, batch, sizes[0]).to(**self._options)
-            activations = [torch.empty(self._runs, size, batch, **self._options) for size in sizes]
-            activations[0] = images.mT  # gathered images are [batch, features]
-            gradients = [torch.empty_like(x) for x in activations]
-            gradients[-1].copy_(torch.randn(gradients[-1].shape) / batch)
-            self._buffers[batch] = activations, gradients
-        return self._buffers[batch]
+    def epoch(self) -> None:
+        """The products of training and of the evaluation on the test images."""
+        self.train_epoch()
+        for start in range(0, self.test, EVALUATION_BATCH):
+            self.forward(min(EVALUATION_BATCH, self.test - start))

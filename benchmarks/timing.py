@@ -1,65 +1,52 @@
-"""Interleaved timing: the candidates take turns in short blocks, so a machine that slows down slows them all.
+"""Candidates timed side by side: they take turns, so a machine that slows down slows them all."""
 
-Blocks, not single steps: a network's weights stay in the processor's cache from one training step to the next (25 MB
-at p = 19), and alternating step by step between networks would evict them.
-"""
-
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import torch
 
-STEPS = 10
-"""Timed steps of a block; the DISCARDED steps before them bring the weights back into the cache."""
-DISCARDED = 2
 
+def interleaved(measures: Mapping[str, Callable[[], float]], rounds: int) -> pd.DataFrame:
+    """What each measure returns: one row per round, after one round that does not count.
 
-def interleaved(candidates: Mapping[str, Callable[[], float]], rounds: int) -> pd.DataFrame:
-    """What each candidate returns (seconds): one row per round, after one round that does not count.
-
-    Every other round goes through the candidates backwards, so that a steady drift cancels.
+    Every other round goes through the measures backwards, so that a steady drift cancels.
     """
-    for measure in candidates.values():
-        measure()
     results = []
-    for round_ in range(rounds):
-        names = list(candidates)
-        results.append({name: candidates[name]() for name in (reversed(names) if round_ % 2 else names)})
-    return pd.DataFrame(results)[list(candidates)]
+    for k in range(rounds + 1):
+        names = reversed(measures) if k % 2 else measures
+        results.append({name: measures[name]() for name in names})
+    return pd.DataFrame(results[1:])
 
 
-def block(steps: Callable[[int], object], count: int = STEPS) -> Callable[[], float]:
-    """A candidate: `steps(n)` makes n steps; the seconds of `count` of them, after DISCARDED ones."""
+def in_blocks(candidates: Mapping[str, Callable[[], object]], threads: int, rounds: int) -> pd.DataFrame:
+    """Seconds of one call of each candidate, timed in blocks of ten calls.
 
-    def measure() -> float:
-        steps(DISCARDED)
-        return seconds(lambda: steps(count))
-
-    return measure
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """PyTorch uses `count` threads, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    Two calls before each block bring a network's weights (25 MB at p = 19) back into the processor's cache. With one
+    thread the time is this thread's CPU time, which does not run while another process has the core; with more, it is
+    wall time, for a thread that waits for another counts too.
+    """
+    clock = time.thread_time if threads == 1 else wall_time
+    torch.set_num_threads(threads)
+    return interleaved({name: timed(call, 10, 2, clock) for name, call in candidates.items()}, rounds)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """The time `work` takes, with all it started on a GPU."""
-    _synchronise()
-    start = time.perf_counter()
-    work()
-    _synchronise()
-    return time.perf_counter() - start
-
-
-def _synchronise() -> None:
+def wall_time() -> float:
+    """Seconds, once all that was started on a GPU is done."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def timed(call: Callable[[], object], calls=1, discarded=0, clock=wall_time) -> Callable[[], float]:
+    """A measure: the mean seconds of so many calls, after some that do not count."""
+
+    def measure() -> float:
+        for _ in range(discarded):
+            call()
+        start = clock()
+        for _ in range(calls):
+            call()
+        return (clock() - start) / calls
+
+    return measure
