@@ -359,3 +359,13 @@ def test_runs_that_another_process_has_added_meanwhile_stay_as_they_are(written,
     results.add(files, result.parameters, history, {"device": {}}, about)
     assert files.csv.read_bytes() == before
     assert [run["seed"] for run in results.read(files).metadata["runs"]] == list(result.parameters.seeds)
+
+
+def test_a_rate_that_was_said_is_the_same_when_it_becomes_the_variants_own(tmp_path, monkeypatch):
+    run_cell(**TINY, outputs=tmp_path, device="cpu")
+    files = CellFiles(tmp_path / "runs", "enorm", 0)
+    monkeypatch.setitem(DATA_SETS, "digits", dataclasses.replace(DATA_SETS["digits"], learning_rate=0.02))
+    assert results.read(files).metadata["parameters"]["learning_rate"] == 0.02
+    for rate in (0.02, None):
+        assert find(files, learning_rate=rate).missing == () and not find(files, learning_rate=rate).problem
+    assert find(files, learning_rate=0.03).problem

@@ -1,6 +1,7 @@
 """The variants: ways to train the network, each made of parts, with its initial learning rates.
 
-Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et al. (2019), section 4.1.
+Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et al. (2019), section 4.1; for methods
+that are not in it, validation.
 """
 
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Variant:
 
 _BASELINE_RATES = (0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 _ENORM_RATES = (0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.01, 0.01)
+_PATH_SGD_RATES = (0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 _ENORM_BATCH_NORM_RATES = (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05)
 
 VARIANTS = {
@@ -66,9 +68,10 @@ VARIANTS = {
         Variant("enorm", "ENorm", _ENORM_RATES, after_step="enorm"),
         Variant("enorm_batch_norm", "ENorm + BN", _ENORM_BATCH_NORM_RATES, between="batch_norm", after_step="enorm"),
         Variant("layer_rates", "Per-layer rates", _ENORM_RATES, update="layer_rates"),
+        # The rates of these three are those of validation at p = 1, 9 and 19 (notebooks/studies/rates.ipynb).
         Variant("group_norm", "GN", (0.1,) * 10, between="group_norm"),
         Variant("weight_norm_batch_norm", "WN + BN", (0.1,) * 10, between="batch_norm", layer="weight_norm"),
-        Variant("path_sgd", "Path-SGD", (0.1,) * 10, update="path_sgd"),
+        Variant("path_sgd", "Path-SGD", _PATH_SGD_RATES, update="path_sgd"),
         Variant("baseline_bias", "Baseline with biases", _BASELINE_RATES, biases=True),
         Variant("batch_norm_bias", "BN with biases", (0.1,) * 10, between="batch_norm", biases=True),
         Variant("enorm_bias", "ENorm with biases", _ENORM_RATES, after_step="enorm", biases=True),
