@@ -2,6 +2,11 @@
 
 import ast
 import importlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
 import warnings
 
 import pytest
@@ -72,3 +77,23 @@ def test_modules_of_the_library_can_be_imported(path):
 @pytest.mark.parametrize("path", WORKFLOW, ids=lambda path: path.stem)
 def test_modules_of_the_workflow_can_be_imported(path):
     importlib.import_module(f"workflow.{path.stem}")
+
+
+ALONE = """
+import sys
+for name in ("numba", "numpy", "pandas", "pydantic", "reproduction"):
+    sys.modules[name] = None
+import torch, equinorm
+from equinorm import reference
+model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).double()
+weights, _, _ = reference.equi_normalize([model[0].weight, model[2].weight])
+equinorm.ENorm(model, c=1.2).step()
+assert all(torch.allclose(ours.weight, theirs) for ours, theirs in zip((model[0], model[2]), weights))
+"""
+
+
+def test_the_method_needs_pytorch_alone():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    assert [re.match(r"[\w-]+", line).group() for line in project["project"]["dependencies"]] == ["torch"]
+    assert project["tool"]["setuptools"]["packages"]["find"]["include"] == ["equinorm*"]
+    subprocess.run([sys.executable, "-c", ALONE], check=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY / "lib")})

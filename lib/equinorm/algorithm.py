@@ -87,10 +87,15 @@ def balance_pair(left: Tensor, right: Tensor, previous: Tensor, c: float, norm: 
     after_previous = left.double() / previous.unsqueeze(-2)
     left_norms = torch.linalg.vector_norm(after_previous, ord=norm, dim=-1)
     right_norms = torch.linalg.vector_norm(right, ord=norm, dim=-2, dtype=torch.float64)
-    scale = (right_norms / (c * left_norms)).sqrt()
-    scale = torch.where(scale.isfinite() & (scale > 0), scale, 1.0)
+    scale = unit_scales(left_norms, right_norms, c)
     left.copy_(after_previous * scale.unsqueeze(-1))
     return scale
+
+
+def unit_scales(left_norms: Tensor, right_norms: Tensor, c: float) -> Tensor:
+    """d = sqrt(R / (c L)) of each unit, 1 where that is not a finite number above 0."""
+    scales = (right_norms / (c * left_norms)).sqrt()
+    return torch.where(scales.isfinite() & (scales > 0), scales, 1.0)
 
 
 def bias_step_factors(layers: int, c: float) -> list[float]:

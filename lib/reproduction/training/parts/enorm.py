@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from equinorm import equi_normalize_
+from equinorm.algorithm import equi_normalize_, unit_scales
 from reproduction.protocol.parameters import Parameters
 
 
@@ -62,8 +62,7 @@ def _batch_norm_cycle_(weights: Sequence[Tensor], affine: Sequence[tuple[Tensor,
 
 
 def _scale(left: Tensor, right: Tensor, c: float) -> Tensor:
-    """d = sqrt(R / (c L)) ``[..., out]``, 1 where that is not a finite number above 0."""
+    """d ``[..., out]`` from the weights as they are."""
     left_norms = torch.linalg.vector_norm(left, dim=-1, dtype=torch.float64)
     right_norms = torch.linalg.vector_norm(right, dim=-2, dtype=torch.float64)
-    d = (right_norms / (c * left_norms)).sqrt()
-    return torch.where(d.isfinite() & (d > 0), d, 1.0).to(left.dtype)
+    return unit_scales(left_norms, right_norms, c).to(left.dtype)
