@@ -1,7 +1,7 @@
 """A cycle of ENorm on a CPU, compiled with numba: each weight is read twice and written once.
 
 PyTorch's column reductions and the number of small operations would make ENorm cost a tenth of a training step on a
-CPU (`benchmarks/`). The arithmetic of a pair is that of `enorm.balance_pair`; a test holds the two together. One
+CPU (`benchmarks/`). The arithmetic of a pair is that of `algorithm.balance_pair`; a test holds the two together. One
 thread keeps the bits independent of the number of threads.
 """
 
