@@ -163,6 +163,7 @@ def test_runs_go_on_bit_for_bit_after_others_are_dropped(name):
 def plain_copy(model, name, run):
     """The same network of one run as an nn.Sequential, with the same weights."""
     variant, modules = VARIANTS[name], []
+    assert variant.between in ("relu", "batch_norm", "group_norm"), "say here what the part is in torch.nn"
     norm = {"batch_norm": nn.BatchNorm1d, "group_norm": lambda out: nn.GroupNorm(4, out)}.get(variant.between)
     for k, weight in enumerate(model.weights):
         _, out, in_ = weight.shape
@@ -215,7 +216,7 @@ def optimizer_of(name, plain, linear):
         return PathSGD(linear)
     groups = plain.parameters()
     if name == "layer_rates":
-        groups = layer_rate_groups(plain, RATE, 1.2 ** (1 / layer_rates.RAMP), DECAY)
+        groups = layer_rate_groups(plain, RATE, 1.2 ** (1 / layer_rates.RAMP), weight_decay=DECAY)
     return torch.optim.SGD(groups, lr=RATE, weight_decay=DECAY)
 
 

@@ -224,5 +224,14 @@ def test_path_sgd_refuses_biases_and_batch_norm(parts):
 
 
 def test_a_part_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"part 'layer_norm'.*has no function between"):
+    with pytest.raises(ValueError, match=r"part 'layer_norm': there is no parts/layer_norm.py"):
         parts.find("layer_norm", "between")
+    with pytest.raises(ValueError, match=r"part 'relu': relu.py has no function layer"):
+        parts.find("relu", "layer")
+
+
+def test_a_mistake_in_a_part_is_shown_as_it_is(monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.setattr(parts, "__path__", [*parts.__path__, str(tmp_path)])
+    with pytest.raises(ModuleNotFoundError, match="nothing_of_this_name"):
+        parts.find("mine", "between")

@@ -45,7 +45,7 @@ def sources(path: Path) -> dict[str, Path]:
 
 
 def measured(variant: str) -> dict[str, str]:
-    """What a run of `variant` at P took and gave, as the committed tables have it; what is not there is a dash."""
+    """What a run of `variant` at P took and gave, as the committed tables have it."""
 
     def row(table: str) -> dict[str, str]:
         path = ROOT / "outputs" / "paper" / "tables" / f"{table}.csv"
@@ -53,13 +53,12 @@ def measured(variant: str) -> dict[str, str]:
         return next((row for row in rows if row["variant"] == variant and row["p"] == str(P)), {})
 
     cost, accuracy = row("cost"), row("accuracy")
-    threads = f", {cost['threads']} thread{'s' * (cost['threads'] != '1')}" if cost else ""
-    return {
-        "P": str(P),
-        "MINUTES": f"{float(cost['seconds_per_run']) / 60:.0f}" if cost else "–",
-        "DEVICE": f"{cost['device']}{threads}" if cost else "a CPU",
-        "ACCURACY": f"{100 * float(accuracy['mean']):.0f}" if accuracy else "–",
-    }
+    if not cost or not accuracy:
+        return {"P": str(P), "MEASURED": "; how long that takes was not measured yet"}
+    minutes, threads = float(cost["seconds_per_run"]) / 60, cost["threads"]
+    device = f"{cost['device']}, {threads} thread{'s' * (threads != '1')} (on a GPU: not measured)"
+    end = f"{100 * float(accuracy['mean']):.0f} % test accuracy at the end"
+    return {"P": str(P), "MEASURED": f": {minutes:.0f} minutes on {device}, with {end}"}
 
 
 def synced(notebook: NotebookNode, path: Path) -> NotebookNode:

@@ -33,12 +33,14 @@ def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> 
     return [{"params": _others(model, scaled), "lr": learning_rate}, *scaled]
 
 
-def layer_rate_groups(model: nn.Module, learning_rate: float, c: float = 1.2, weight_decay: float = 0.0) -> list[dict]:
+def layer_rate_groups(model: nn.Module, learning_rate: float, c: float = 1.2, *, weight_decay: float) -> list[dict]:
     """For ``torch.optim.SGD`` without ENorm: the parameters of `model`, each linear layer's weight with the rate that
-    ENorm with c amounts to, `learning_rate` times c^(L + 1 - 2k); see `algorithm.layer_rate_factors`.
+    ENorm with c amounts to, `learning_rate` times c^(L + 1 - 2k) for layer k = 1 ... L.
 
-    A step takes the same part off all weights: the decay that each group has times its rate is `weight_decay` times
-    `learning_rate`. Raises ValueError for a c that is not a finite number above 0.
+    Give `weight_decay` here, not to the optimizer: each group has its own, such that a step takes the same part off all
+    weights. In deep networks let c grow over the first epochs, c^(1/4), c^(2/4), ...; with all of it at once they
+    diverge (`algorithm.layer_rate_factors`). The layers are the model's ``nn.Linear`` modules, in the order of
+    ``model.modules()``. Raises ValueError for a c that is not a finite number above 0.
     """
     check_c(c)
     layers = _linear(model)

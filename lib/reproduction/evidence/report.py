@@ -127,7 +127,8 @@ def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
 def follows_protocol(grid: Grid) -> bool:
     """Whether the profile is one that the claims of the 2019 report can be held against."""
     profile = grid.profile
-    return profile.dataset == "cifar10" and profile.epochs == 60 and profile.learning_rate is None
+    own = profile.learning_rate is None and not profile.learning_rates and set(profile.parameters) <= {"draws"}
+    return profile.dataset == "cifar10" and profile.epochs == 60 and own
 
 
 def accuracy_figure(grid: Grid, frames: dict[str, pd.DataFrame], *, biases: bool) -> Figure | None:

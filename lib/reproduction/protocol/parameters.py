@@ -19,6 +19,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Measure = Literal["validation", "layer_norms", "reestimated"]
 
 NEEDED_PARTS = {
+    "cycles": ("enorm",),
     "groups": ("group_norm",),
     "path_ratio": ("path_sgd",),
     "initial_cycles": ("plain",),

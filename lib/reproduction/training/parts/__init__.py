@@ -14,11 +14,18 @@ A part is a module with one function, called once, when a network is built. What
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 
 def find(part: str, kind: str) -> Callable:
     """The function called `kind` of the part of this name. Raises ValueError where there is none."""
+    name = f"{__name__}.{part}"
     try:
-        return getattr(import_module(f"{__name__}.{part}"), kind)
-    except (ModuleNotFoundError, AttributeError):
-        raise ValueError(f"part {part!r}: {__name__}.{part} has no function {kind}") from None
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:  # the part is there, and what it imports is not
+            raise
+        raise ValueError(f"part {part!r}: there is no {Path(__file__).parent.name}/{part}.py") from None
+    if not hasattr(module, kind):
+        raise ValueError(f"part {part!r}: {part}.py has no function {kind}")
+    return getattr(module, kind)
