@@ -221,7 +221,7 @@ def test_failing_cells_are_named_others_go_on_and_the_summary_shows_them_missing
     for variant, (code, _) in faults.items():
         notebook = checkout / "notebooks" / f"{variant}.ipynb"
         good = notebook.read_text()
-        notebook.write_text(good.replace("from equinorm import cell, figures", code))
+        notebook.write_text(good.replace("from reproduction.evidence import figures", code))
         assert notebook.read_text() != good
     done = run_all(checkout, "demo", "--timeout", "60")
     assert done.returncode != 0
