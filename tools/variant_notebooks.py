@@ -21,7 +21,7 @@ P = 5
 
 OWN = {
     "enorm": {"c": "norm of a layer over that of the one before it"},
-    "group_norm": {"groups": "of units, which are normalized together"},
+    "group_norm": {"groups": "number of groups that the units of a layer are cut into; a divisor of 500"},
     "layer_rates": {"rate_c": "the c of ENorm that the rates stand for; None: 1.2"},
     "path_sgd": {"path_ratio": 'or "none": steps without the ratio of the first one'},
 }
@@ -76,7 +76,10 @@ The last epoch of each run."""
 
 def notebook_of(variant: str) -> NotebookNode:
     """The notebook, without the text of the cells that all notebooks share."""
-    text = (TOOLS / "notebooks" / f"{variant}.md").read_text(encoding="utf-8").strip()
+    file = TOOLS / "notebooks" / f"{variant}.md"
+    if not file.exists():
+        raise ValueError(f"tools/notebooks/{file.name} is missing: the title and mathematics of {variant}")
+    text = file.read_text(encoding="utf-8").strip()
     own = {name: what for part in VARIANTS[variant].parts for name, what in OWN.get(part, {}).items()}
     values = "".join(f"{name} = {_shown(default(variant, name))}  # {what}\n" for name, what in own.items())
     passed = "".join(f"    {name}={name},\n" for name in own)
