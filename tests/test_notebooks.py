@@ -63,19 +63,67 @@ def test_sync_tool_finds_nothing_to_change():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_fork_changes_the_address_in_one_place(tmp_path):
-    for name in ("notebooks", "tools"):
+@pytest.fixture
+def copied(tmp_path) -> Path:
+    """What the sync tool reads and writes, in a folder of its own."""
+    for name in ("notebooks", "tools", "outputs/paper/tables"):
         shutil.copytree(REPOSITORY / name, tmp_path / name)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    return tmp_path
+
+
+def sync(root: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "tools/sync_notebooks.py", *options]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "lib")}
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("number", "written", "by_hand"),
+    [(1, "# ENorm", "# My ENorm"), (5, "c = 1.2", "c = 1.3"), (7, "seeds=seeds,", "seeds=[7],"), (10, "run.", "cell.")],
+)
+def test_a_variant_notebook_that_was_edited_by_hand_is_named_and_made_anew(copied, number, written, by_hand):
+    path = copied / "notebooks" / "enorm.ipynb"
+    committed = path.read_bytes()
+    notebook = nbformat.read(path, as_version=4)
+    assert written in notebook.cells[number].source
+    notebook.cells[number].source = notebook.cells[number].source.replace(written, by_hand)
+    nbformat.write(notebook, path)
+    checked = sync(copied, "--check")
+    assert checked.returncode == 1
+    assert checked.stdout == "notebooks/enorm.ipynb: not as this tool makes it\n"
+    assert by_hand in nbformat.read(path, as_version=4).cells[number].source  # a check writes nothing
+    assert sync(copied).returncode == 0
+    assert path.read_bytes() == committed
+
+
+def test_a_variant_without_its_text_is_named_in_a_sentence(copied):
+    (copied / "tools" / "notebooks" / "enorm.md").unlink()
+    done = sync(copied)
+    assert done.returncode == 1
+    assert done.stderr == "tools/notebooks/enorm.md is missing: the title and mathematics of enorm\n"
+
+
+def test_the_parameters_that_only_a_part_knows_stand_in_the_notebooks_of_variants_with_it():
+    own = {"c": "enorm", "groups": "group_norm", "rate_c": "layer_rates", "path_ratio": "path_sgd"}
+    for name, variant in VARIANTS.items():
+        (cell,) = tagged(REPOSITORY / "notebooks" / f"{name}.ipynb", "parameters")
+        given = set(re.findall(r"^(\w+) = ", cell.source, re.M))
+        assert own.keys() & given == {parameter for parameter, part in own.items() if part in variant.parts}
+
+
+def test_a_fork_changes_the_address_in_one_place(copied):
     project = (REPOSITORY / "pyproject.toml").read_text()
     fork = project.replace("https://github.com/your_account/enorm-reproducibility", "https://github.com/fork/other")
     assert fork != project
-    (tmp_path / "pyproject.toml").write_text(fork)
-    shutil.copy(REPOSITORY / "README.md", tmp_path)
-    subprocess.run([sys.executable, "tools/sync_notebooks.py"], cwd=tmp_path, check=True, capture_output=True)
-    for path in tmp_path.glob("notebooks/**/*.ipynb"):
+    (copied / "pyproject.toml").write_text(fork)
+    done = sync(copied)
+    assert done.returncode == 0, done.stderr
+    for path in copied.glob("notebooks/**/*.ipynb"):
         assert "github/fork/other/blob/main/notebooks/" in tagged(path, "badge")[0].source
         assert "https://github.com/fork/other" in tagged(path, "bootstrap")[0].source
-    readme = (tmp_path / "README.md").read_text()
+    readme = (copied / "README.md").read_text()
     assert readme.count("colab.research.google.com/github/fork/other/blob/main/notebooks/") == len(VARIANTS)
     assert "colab.research.google.com/github/your_account" not in readme
 
