@@ -1,6 +1,7 @@
 """The trainer's speed as tables of ratios, each measured side by side in one run."""
 
 import argparse
+import inspect
 import os
 import time
 
@@ -38,7 +39,7 @@ def main() -> None:
         f"- commit {provenance.git_commit()}, {time.strftime('%Y-%m-%d')}, load {os.getloadavg()[0]:.1f}\n", flush=True
     )
     for name in asked.only or BENCHMARKS:
-        print(f"## {name}\n{BENCHMARKS[name].__doc__}\n", flush=True)
+        print(f"## {name}\n{inspect.getdoc(BENCHMARKS[name])}\n", flush=True)
         torch.set_num_threads(max(asked.threads))
         rows = list(BENCHMARKS[name](asked))
         print(markdown(rows) if rows else "Skipped: this machine cannot measure it.", end="\n\n", flush=True)
@@ -53,8 +54,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", nargs="+", choices=["float32", "bfloat16"], help="for steps and plain")
     parser.add_argument("--quick", action="store_true", help="a smoke run, whose numbers mean little")
     asked = parser.parse_args()
-    if min(asked.threads or [1]) < 1 or min(asked.p or [0]) < 0:
-        parser.error("--threads takes whole numbers from 1, --p from 0")
+    cores = os.cpu_count() or 1
+    if not all(1 <= threads <= cores for threads in asked.threads or []):
+        parser.error(f"--threads takes whole numbers from 1 to {cores}, the cores of this machine")
+    if min(asked.p or [0]) < 0:
+        parser.error("--p takes whole numbers from 0")
     return asked
 
 
