@@ -6,6 +6,11 @@ from contextlib import suppress
 from numba import njit
 from numba.core.caching import FunctionCache
 
+# Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
+SUMS = {"fastmath": {"reassoc", "contract", "nsz"}}
+# Division by zero gives infinity, as in PyTorch, and no exception.
+EXACT = {"error_model": "numpy"}
+
 
 def compiled(**options: object) -> Callable[[Callable], Callable]:
     """`njit(**options)`, kept for the next process in numba's cache where there is a folder that it may write."""

@@ -13,13 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 
-from equinorm.compiled import compiled
+from equinorm.compiled import EXACT, SUMS, compiled
 
 _BLOCK = 32  # rows whose norms are taken before the first is scaled: no row waits for its own; they stay in the cache
-# Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-_SUM = {"fastmath": {"reassoc", "contract", "nsz"}}
-# Division by zero gives infinity, as in PyTorch, and no exception.
-_EXACT = {"error_model": "numpy"}
 
 
 def cycle(weights: Sequence[Tensor], c: float) -> list[Tensor]:
@@ -38,7 +34,7 @@ def cycle(weights: Sequence[Tensor], c: float) -> list[Tensor]:
 
 
 # Not fastmath: inlining would spread it into _scale.
-@compiled(**_EXACT)
+@compiled(**EXACT)
 def _balance_pair(left, right, previous, c, scale):  # noqa: ANN001, ANN202
     runs, units, inputs = left.shape
     inverse = np.empty(inputs, left.dtype)
@@ -60,7 +56,7 @@ def _balance_pair(left, right, previous, c, scale):  # noqa: ANN001, ANN202
                 _scale(left[r, i], inverse, left.dtype.type(scale[r, i]))
 
 
-@compiled(**_EXACT)
+@compiled(**EXACT)
 def _column_sums_of_squares(matrix, sums):  # noqa: ANN001, ANN202
     """Four rows at a time: the sums go through memory a quarter as often."""
     rows, columns = matrix.shape
@@ -77,7 +73,7 @@ def _column_sums_of_squares(matrix, sums):  # noqa: ANN001, ANN202
             sums[j] += value * value
 
 
-@compiled(**_SUM)
+@compiled(**SUMS)
 def _weighted_sum_of_squares(row, weights):  # noqa: ANN001, ANN202
     total = 0.0
     for j in range(row.size):
@@ -86,13 +82,13 @@ def _weighted_sum_of_squares(row, weights):  # noqa: ANN001, ANN202
     return total
 
 
-@compiled(**_EXACT)  # no reassociation: column_factor * row_factor may overflow where the result does not
+@compiled(**EXACT)  # no reassociation: column_factor * row_factor may overflow where the result does not
 def _scale(row, column_factors, row_factor):  # noqa: ANN001, ANN202
     for j in range(row.size):
         row[j] = (row[j] * column_factors[j]) * row_factor
 
 
-@compiled(**_EXACT)
+@compiled(**EXACT)
 def _divide_columns(weight, divisors):  # noqa: ANN001, ANN202
     for r in range(weight.shape[0]):
         for i in range(weight.shape[1]):

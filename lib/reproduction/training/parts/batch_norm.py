@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 from torch.nn import functional
 
-from equinorm.compiled import compiled
+from equinorm.compiled import EXACT, SUMS, compiled
 from reproduction.protocol.parameters import Parameters
 from reproduction.training.linear import SGD
 
 _EPSILON = 1e-5
-# Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-_COMPILED = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 
 
 class BatchNormReLU(nn.Module):
@@ -104,7 +102,7 @@ def _flat(x: Tensor) -> np.ndarray:
     return x.detach().view(-1).numpy()
 
 
-@compiled(**_COMPILED)
+@compiled(**SUMS, **EXACT)
 def _forward(x, gamma, beta, running_mean, running_variance, momentum, y, statistics):  # noqa: ANN001, ANN202
     """y <- relu(gamma (x - mean) / deviation + beta) row by row; statistics <- mean and 1 / deviation."""
     channels, batch = x.shape
@@ -127,7 +125,7 @@ def _forward(x, gamma, beta, running_mean, running_variance, momentum, y, statis
             y[k, j] = np.float32(0) if value <= 0 else value  # NaN stays NaN
 
 
-@compiled(**_COMPILED)
+@compiled(**SUMS, **EXACT)
 def _backward(gradient, x, y, statistics, gamma, beta, learning_rate, shrinkage, passed_on):  # noqa: ANN001, ANN202
     """passed_on <- the gradient with respect to x, given that with respect to y; then steps gamma and beta."""
     channels, batch = x.shape

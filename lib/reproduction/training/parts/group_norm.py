@@ -10,13 +10,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 from torch.nn import functional
 
-from equinorm.compiled import compiled
+from equinorm.compiled import EXACT, SUMS, compiled
 from reproduction.protocol.parameters import Parameters
 from reproduction.training.linear import SGD
 
 _EPSILON = 1e-5
-# Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-_COMPILED = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 
 
 class GroupNormReLU(nn.Module):
@@ -86,7 +84,7 @@ def _by_group(x: Tensor, layer: GroupNormReLU) -> np.ndarray:
     return x.detach().view(len(x) * layer.groups, -1).numpy()
 
 
-@compiled(**_COMPILED)
+@compiled(**SUMS, **EXACT)
 def _forward(x, gamma, beta, y, statistics):  # noqa: ANN001, ANN202
     """y <- relu(gamma (x - mean) / deviation + beta) group by group; statistics <- mean and 1 / deviation."""
     groups, features, batch = x.shape
@@ -113,7 +111,7 @@ def _forward(x, gamma, beta, y, statistics):  # noqa: ANN001, ANN202
                 y[g, k, j] = np.float32(0) if value <= 0 else value  # NaN stays NaN
 
 
-@compiled(**_COMPILED)
+@compiled(**SUMS, **EXACT)
 def _backward(gradient, x, y, statistics, gamma, beta, learning_rate, shrinkage, passed_on):  # noqa: ANN001, ANN202
     """passed_on <- the gradient with respect to x, given that with respect to y; then steps gamma and beta."""
     groups, features, batch = x.shape

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equinorm.compiled import compiled
+from equinorm.compiled import EXACT, SUMS, compiled
 from reproduction.protocol.parameters import Parameters
 from reproduction.training.linear import SGD
 
@@ -90,7 +90,7 @@ def _column_sums(weight: Tensor, u: Tensor) -> Tensor:
     return sums
 
 
-@compiled(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+@compiled(**SUMS, **EXACT)
 def _weighted_row_sums(weight, factors, sums):  # noqa: ANN001, ANN202
     runs, rows, columns = weight.shape
     for r in range(runs):
@@ -102,7 +102,7 @@ def _weighted_row_sums(weight, factors, sums):  # noqa: ANN001, ANN202
             sums[r, i] = total
 
 
-@compiled(error_model="numpy")
+@compiled(**EXACT)
 def _weighted_column_sums(weight, factors, sums):  # noqa: ANN001, ANN202
     runs, rows, columns = weight.shape
     for r in range(runs):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version  # autograd does not see what is written through numpy
 
-from equinorm.compiled import compiled
+from equinorm.compiled import EXACT, SUMS, compiled
 from reproduction.protocol.parameters import Parameters, Precision
 from reproduction.training.linear import SGD, multiply, operand
 
@@ -79,8 +79,7 @@ def _step(layer: WeightNorm, gradient: Tensor, sgd: SGD) -> None:
     torch.mul(v, (g / torch.linalg.vector_norm(v, dim=-1)).unsqueeze(-1), out=weight)
 
 
-# Lets the compiler vectorise sums, but keeps NaN and infinity what they are: diverged runs pass through here.
-@compiled(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
+@compiled(**SUMS, **EXACT)
 def _step_rows(gradient, g, v, weight, learning_rate, shrinkage):  # noqa: ANN001, ANN202
     """Row by row, so that v and the gradient are read from memory once, and v and the matrix are written once."""
     runs, rows, columns = v.shape
