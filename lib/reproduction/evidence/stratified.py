@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-CONFIDENCE = 0.95
+from reproduction.evidence.statistics import CONFIDENCE, pooled_deviation
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,6 @@ def estimate(values: pd.Series, strata: pd.Series) -> Estimate:
     """
     groups = values.dropna().groupby(strata)
     n = groups.size()
-    freedom = int((n - 1).sum())
-    pooled = np.sqrt((groups.var(ddof=1) * (n - 1)).sum() / freedom) if freedom else float("nan")
-    return Estimate(float(groups.mean().mean()), float(pooled * np.sqrt((1 / n).sum()) / len(n)), freedom)
+    noise = pooled_deviation(n, groups.std(ddof=1))
+    error = noise.deviation * np.sqrt((1 / n).sum()) / len(n)
+    return Estimate(float(groups.mean().mean()), float(error), noise.freedom)
