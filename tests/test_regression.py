@@ -37,7 +37,7 @@ def diabetes(monkeypatch):
     monkeypatch.setitem(
         DATA_SETS,
         "diabetes",
-        DataSet("diabetes", 10, 1, loss="squared_error", metric="absolute_error", learning_rate=0.01),
+        DataSet(10, 1, loss="squared_error", metric="absolute_error", learning_rate=0.01),
     )
     monkeypatch.setitem(datasets.LOADERS, "diabetes", load)
     return {"dataset": "diabetes", "p": 1, "width": 20, "batch_size": 32, "device": "cpu"}
