@@ -42,9 +42,7 @@ def parse_arguments() -> argparse.Namespace:
         help="a Snakemake profile, to run the cells on a cluster: slurm or your own (workflow/README.md)",
     )
     arguments = parser.parse_args()
-    arguments.studies = (
-        studies if arguments.profile == "studies" else [arguments.profile] * (arguments.profile in studies)
-    )
+    arguments.studies = [name for name in studies if arguments.profile in ("studies", name)]
     if arguments.studies and arguments.profile in names:
         parser.error(
             f"config/{arguments.profile}.yaml: has the name of notebooks in notebooks/studies; rename the file"

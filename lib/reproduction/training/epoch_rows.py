@@ -29,24 +29,26 @@ def epoch_rows(
     rows = []
     for k, seed in enumerate(seeds):
         bad = _first_bad_step(losses[k], always["test_loss"][k])
-
-        def of_run(columns: dict[str, Tensor], k: int = k, bad: int | None = bad) -> dict[str, float | None]:
-            return {column: float(values[k]) if bad is None else None for column, values in columns.items()}
-
+        sound = bad is None
         rows.append(
             {
                 "variant": parameters.variant,
                 "p": parameters.p,
                 "seed": seed,
                 "epoch": epoch,
-                "step": (epoch - 1) * steps + (steps if bad is None else bad),
+                "step": (epoch - 1) * steps + (steps if sound else bad),
                 "learning_rate": parameters.epoch_learning_rate(epoch),
-                **of_run(always),
-                "diverged": bad is not None,
-                **of_run(besides),
+                **_of_run(k, always, sound),
+                "diverged": not sound,
+                **_of_run(k, besides, sound),
             }
         )
     return rows
+
+
+def _of_run(k: int, columns: dict[str, Tensor], sound: bool) -> dict[str, float | None]:
+    """The values of the k-th run; None where it diverged."""
+    return {column: float(values[k]) if sound else None for column, values in columns.items()}
 
 
 def _mean_over_images(losses: Tensor, batch_size: int, images: int) -> Tensor:
