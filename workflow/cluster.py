@@ -6,11 +6,11 @@ import io
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.cli import get_argument_parser, get_profile_dir
 from snakemake.exceptions import CliException, WorkflowError
 
 from reproduction.checkout import REPOSITORY
+from reproduction.files import read_mapping
 from reproduction.protocol.messages import unknown
 
 PROFILES = REPOSITORY / "workflow" / "profiles"
@@ -27,12 +27,7 @@ def find_profile(name: str) -> Path:
         known = sorted(path.name for path in PROFILES.iterdir())
         raise ValueError(f"{unknown('Snakemake profile', name, known)}, or a folder that holds a config.yaml")
     path = found[1].resolve()
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no keys; needed are options of Snakemake, without their dashes")
+    content = read_mapping(path, "options of Snakemake, without their dashes")
     executor = str(content.get("executor", "local"))
     if executor != "local" and not importlib.util.find_spec(f"snakemake_executor_plugin_{executor.replace('-', '_')}"):
         raise ValueError(

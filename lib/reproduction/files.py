@@ -1,9 +1,11 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and files that hold what they should."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import yaml
 
 
 @contextmanager
@@ -22,3 +24,14 @@ def atomically(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def read_mapping(path: Path, needed: str) -> dict:
+    """What the YAML file at `path` says. Raises ValueError where it is not YAML, or holds no keys (`needed`: which)."""
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no keys; needed are {needed}")
+    return content

@@ -6,6 +6,7 @@ Sources: the 2019 reproducibility report, section 2, after Stock et al. (2019), 
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -30,6 +31,11 @@ NEEDED_PARTS = {
     "batch_norm_rescaling": ("enorm", "batch_norm"),
 }
 """The parts without which a parameter has no effect; it stays at its default then."""
+
+
+def has_effect(name: str, parts: Collection[str]) -> bool:
+    """Whether the parameter of this name has one in a variant made of these parts."""
+    return set(NEEDED_PARTS.get(name, ())) <= set(parts)
 
 
 class Parameters(BaseModel):
@@ -133,7 +139,7 @@ class Parameters(BaseModel):
         parts = VARIANTS[self.variant].parts
         for name, needed in NEEDED_PARTS.items():
             value = getattr(self, name)
-            if value != type(self).model_fields[name].default and not set(needed) <= set(parts):
+            if value != type(self).model_fields[name].default and not has_effect(name, parts):
                 needs = f"{name} = {value!r} needs a variant with {' and '.join(needed)}"
                 raise ValueError(f"{needs}; {self.variant} is made of {', '.join(parts)}")
         if "group_norm" in parts and self.width % self.groups:

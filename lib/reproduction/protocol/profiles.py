@@ -4,12 +4,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reproduction.checkout import REPOSITORY
+from reproduction.files import read_mapping
 from reproduction.protocol.messages import describe, unknown
-from reproduction.protocol.parameters import NEEDED_PARTS, Parameters, check_parameters
+from reproduction.protocol.parameters import Parameters, check_parameters, has_effect
 from reproduction.protocol.variants import VARIANTS
 
 
@@ -67,11 +67,7 @@ class Profile(_Keys):
                 "dataset": self.dataset,
                 "precision": self.precision,
                 **({"c": VARIANTS[variant].c} if parts else {}),
-                **{
-                    name: value
-                    for name, value in self.parameters.items()
-                    if set(NEEDED_PARTS.get(name, ())) <= set(parts)
-                },
+                **{name: value for name, value in self.parameters.items() if has_effect(name, parts)},
             }
         )
 
@@ -82,12 +78,7 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
     path = folder / f"{name}.yaml"
     if not path.is_file() or path.parent != folder:  # "../config/demo" would put its results elsewhere
         raise ValueError(unknown("profile", name, [*sorted(known.stem for known in folder.glob("*.yaml")), "studies"]))
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no keys; needed are {', '.join(_Keys.model_fields)}")
+    content = read_mapping(path, ", ".join(_Keys.model_fields))
     try:
         profile = Profile(name=name, **_Keys.model_validate(content).model_dump())
     except ValidationError as error:
