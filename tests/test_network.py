@@ -29,7 +29,7 @@ def parameters(name, p=2, seeds=(0,), **changed):
 
 
 def variant_model(name, p=2, seeds=(0,), inputs=INPUTS, width=WIDTH):
-    changed = {"width": width} | ({"groups": 4} if "group_norm" in VARIANTS[name].parts else {})
+    changed = {"width": width} | ({"groups": 2} if "group_norm" in VARIANTS[name].parts else {})
     return FullyConnected(parameters(name, p, seeds, **changed), [inputs, *[width] * (p + 1), CLASSES])
 
 
@@ -164,7 +164,7 @@ def plain_copy(model, name, run):
     """The same network of one run as an nn.Sequential, with the same weights."""
     variant, modules = VARIANTS[name], []
     assert variant.between in ("relu", "batch_norm", "group_norm"), "say here what the part is in torch.nn"
-    norm = {"batch_norm": nn.BatchNorm1d, "group_norm": lambda out: nn.GroupNorm(4, out)}.get(variant.between)
+    norm = {"batch_norm": nn.BatchNorm1d, "group_norm": lambda out: nn.GroupNorm(2, out)}.get(variant.between)
     for k, weight in enumerate(model.weights):
         _, out, in_ = weight.shape
         linear = nn.Linear(in_, out, bias=variant.biases)
