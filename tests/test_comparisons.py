@@ -7,6 +7,7 @@ from scipy import stats
 
 from reproduction.evidence import comparisons
 from reproduction.evidence.outcomes import outcomes
+from reproduction.protocol.variants import VARIANTS, Variant
 
 pytestmark = pytest.mark.portable
 
@@ -71,7 +72,7 @@ def test_no_trend_through_two_depths():
 
 def test_table_and_its_markdown_say_where_there_is_nothing():
     frame = comparisons.table(runs(("enorm", 1, 0, 0.52), ("baseline", 1, 0, 0.50)))
-    assert list(zip(frame["variant"], frame["against"], strict=True)) == list(comparisons.PAIRS)
+    assert list(zip(frame["variant"], frame["against"], strict=True)) == comparisons.pairs(VARIANTS)
     header, _, first, *others = comparisons.markdown(frame).splitlines()
     assert header.split("|")[-3].strip() == "depths ahead"
     assert "+2.0" in first and first.split("|")[-3].strip() == "1 of 1"
@@ -83,3 +84,11 @@ def test_only_pairs_of_the_variants_that_there_are():
     pairs = {("enorm", "baseline"), ("batch_norm", "baseline"), ("enorm", "batch_norm")}
     assert set(zip(frame["variant"], frame["against"], strict=True)) == pairs
     assert comparisons.table(runs(("enorm", 1, 0, 0.52)), ["enorm"]).empty
+
+
+def test_a_variant_that_no_claim_is_about_is_compared_with_its_baseline(monkeypatch):
+    monkeypatch.setitem(VARIANTS, "mine", Variant("mine", "Mine", (0.1,) * 10))
+    monkeypatch.setitem(VARIANTS, "mine_bias", Variant("mine_bias", "Mine with biases", (0.1,) * 10, biases=True))
+    pairs = comparisons.pairs(["baseline", "enorm", "mine", "mine_bias"])
+    assert pairs == [("enorm", "baseline"), ("mine", "baseline")]
+    assert comparisons.pairs(["mine_bias", "baseline_bias"]) == [("mine_bias", "baseline_bias")]

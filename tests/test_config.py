@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from checkouts import copy_checkout, run_all
 
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.profiles import load_profile
@@ -117,6 +118,32 @@ def test_launcher_names_damaged_data_before_anything_starts(tmp_path):
     assert done.returncode == 1
     assert done.stderr == f"{damaged}: has 15 bytes instead of 30,730,000; fetch the file again\n"
     assert not list(tmp_path.glob("outputs/notebooks/*"))
+
+
+@pytest.mark.parametrize("profile", ["quick", "rates"])
+def test_a_dry_run_says_what_data_is_missing_and_fetches_none(tmp_path, profile):
+    command = ["bash", str(REPOSITORY / "run_all.sh"), profile, "-n", "--outputs", str(tmp_path / "outputs")]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    environment = os.environ | {"CIFAR10_ROOT": str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"{folder}: CIFAR-10 is not there; it would be unpacked there, or downloaded first\n")
+    assert not list(folder.iterdir())
+    environment["CIFAR10_ROOT"] = str(folder / "typo")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{folder / 'typo'}: there is no such folder" in done.stderr
+
+
+def test_a_variant_that_cannot_be_is_named_in_a_sentence(tmp_path):
+    checkout = copy_checkout(tmp_path / "copy")
+    registry = checkout / "lib" / "reproduction" / "protocol" / "variants.py"
+    text = registry.read_text(encoding="utf-8")
+    registry.write_text(text.replace('"BN", (0.1,) * 10', '"BN", (0.1,) * 9'), encoding="utf-8")
+    done = run_all(checkout, "demo", "-n")
+    assert done.returncode == 1
+    assert done.stderr == "variant batch_norm: 9 learning rates, needed are 10\n"
 
 
 def test_launcher_is_quiet_where_its_reader_has_seen_enough(tmp_path):

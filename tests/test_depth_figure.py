@@ -10,7 +10,7 @@ from matplotlib.collections import PolyCollection
 
 from reproduction.evidence import figures, published, spread
 from reproduction.evidence.depth_figure import accuracy_over_depth
-from reproduction.protocol.variants import IN_2019, VARIANTS
+from reproduction.protocol.variants import IN_2019, VARIANTS, Variant
 
 SPREAD = pd.DataFrame({"lowest": [1, 11], "highest": [9, 19], "deviation": [0.003, 0.008], "freedom": [10, 6]})
 NO_SPREAD = spread.by_depth(pd.DataFrame(columns=["p", "n", "sd"]))
@@ -37,6 +37,14 @@ def lines(axis, colour, **style):
     own = [line for line in axis.lines if line.get_color() == colour and len(line.get_xdata())]
     own = [line for line in own if all(getattr(line, f"get_{name}")() == value for name, value in style.items())]
     return [(list(line.get_xdata()), list(line.get_ydata())) for line in own]
+
+
+def test_no_two_variants_of_a_figure_look_alike(monkeypatch):
+    for k in range(20):
+        monkeypatch.setitem(VARIANTS, f"mine{k}", Variant(f"mine{k}", "Mine", (0.1,) * 10, between="leaky"))
+    names = figures.variants_with(biases=False)
+    assert len({figures.style_of(name) for name in names}) == len(names)
+    assert figures.style_of("enorm_bias") == figures.style_of("enorm")
 
 
 def test_every_run_is_a_dot_and_a_line_joins_the_means():

@@ -170,6 +170,12 @@ def test_unknown_parameter_is_named_with_the_nearest_one_before_a_kernel_starts(
     assert not (tmp_path / "notebooks" / "enorm.ipynb").exists()
 
 
+def test_a_notebook_that_is_not_there_is_named(tmp_path):
+    done = run_notebook("notebooks/enrom.ipynb", tmp_path, TINY)
+    assert done.returncode == 1
+    assert done.stderr.endswith(": notebooks/enrom.ipynb: there is no such notebook in the repository\n")
+
+
 def test_notebook_that_raises_fails_with_its_reason_and_is_kept(tmp_path):
     done = run_notebook("notebooks/enorm.ipynb", tmp_path, TINY | {"p": "eight"})
     assert done.returncode != 0

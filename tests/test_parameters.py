@@ -202,6 +202,7 @@ def test_parameters_do_not_change():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
+        ({"variant": "baseline", "c": 1.3}, "c = 1.3 needs a variant with enorm; baseline is made of relu, plain, sgd"),
         ({"variant": "baseline", "groups": 5}, "groups = 5 needs a variant with group_norm; baseline is made of relu"),
         ({"variant": "group_norm", "groups": 7}, "groups = 7: allowed are divisors of the width, 1, 2, 4, 5, 10"),
         ({"variant": "path_sgd", "rate_c": 1.1}, "rate_c = 1.1: Path-SGD has steps of its own for each weight"),

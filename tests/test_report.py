@@ -95,6 +95,16 @@ def test_a_variant_that_only_the_registry_has_is_in_no_report(grid, monkeypatch)
     assert report.variants(of_variants({"mine": 1, "baseline": 1}), biases=False) == ["baseline", "mine"]
 
 
+def test_ones_own_variant_is_compared_and_its_part_named(grid, outputs, tmp_path, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "mine", Variant("mine", "Mine", (0.1,) * 10, between="leaky"))
+    assert "ReLU between them, no biases" in report.render(grid, report.all_tables(grid), base="")
+    shutil.copytree(outputs / "runs" / "baseline", tmp_path / "runs" / "baseline")
+    own = tables.collect(of_variants({"baseline": 2, "mine": 1}), tmp_path)
+    text = report.render(own, report.all_tables(own), base="")
+    assert "ReLU between them (but `leaky` in Mine), no biases" in text
+    assert "## Variants compared" in text and "| Mine – Baseline" in text
+
+
 PROTOCOL = {"dataset": "cifar10", "epochs": 60, "learning_rate": None, "depths": [1, 3]}
 
 

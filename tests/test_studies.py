@@ -10,7 +10,7 @@ import pytest
 
 from reproduction import studies
 from reproduction.checkout import REPOSITORY
-from reproduction.evidence import answers, comparisons, results
+from reproduction.evidence import answers, effects, results
 from reproduction.evidence.results import CellFiles, ResultError
 from reproduction.protocol import revisions
 from reproduction.run import run as run_cell
@@ -93,12 +93,12 @@ def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
 
 def test_final_is_the_last_row_of_each_run():
     rows = pd.concat([runs(a=[0.1, 0.2]).assign(epoch=1), runs(a=[0.3, 0.4]).assign(epoch=2)])
-    assert comparisons.final(rows)["test_accuracy"].tolist() == [0.3, 0.4]
+    assert results.last_rows(rows)["test_accuracy"].tolist() == [0.3, 0.4]
 
 
 def test_differences_are_paired_by_seed_and_leave_out_runs_that_diverged():
     frame = runs(protocol=[0.50, 0.60, 0.40], other=[0.51, 0.63, None])
-    (row,) = comparisons.differences(frame, "protocol", ["variant"]).to_dict("records")
+    (row,) = effects.differences(frame, "protocol", ["variant"]).to_dict("records")
     assert row["difference"] == pytest.approx(2)
     assert row["half_width"] == pytest.approx(12.706, rel=1e-4)  # t of 1 degree of freedom times 1.41 / sqrt(2)
     assert (row["pairs"], row["diverged"], row["verdict"]) == (2, 1, "not known")
@@ -115,7 +115,7 @@ def test_differences_are_paired_by_seed_and_leave_out_runs_that_diverged():
     ],
 )
 def test_verdict_follows_from_the_interval(accuracies, verdict):
-    table = comparisons.differences(runs(protocol=[0.50, 0.60, 0.40], other=accuracies), "protocol", ["variant"])
+    table = effects.differences(runs(protocol=[0.50, 0.60, 0.40], other=accuracies), "protocol", ["variant"])
     assert table["verdict"].tolist() == [verdict]
 
 

@@ -360,7 +360,7 @@ def test_independent_draws_shuffle_in_another_order(small_digits):
 
 
 def test_initial_cycles_balance_the_network_once():
-    balanced, plain = (FullyConnected(parameters(p=2, initial_cycles=cycles, c=1.0)) for cycles in (300, 0))
+    balanced, plain = (FullyConnected(parameters(p=2, initial_cycles=cycles)) for cycles in (300, 0))
     for left, right in pairwise(balanced.weights):
         torch.testing.assert_close(left.norm(dim=2), right.norm(dim=1), rtol=1e-3, atol=1e-3)
     x = torch.randn(1, 3072, 5)

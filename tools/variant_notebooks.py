@@ -104,7 +104,7 @@ def notebook_of(variant: str) -> NotebookNode:
 
 def default(variant: str, name: str) -> object:
     """The value of a parameter that a variant's runs have where nothing is said."""
-    return VARIANTS[variant].c if name == "c" else Parameters.model_fields[name].default
+    return Parameters.model_fields[name].default
 
 
 def _shown(value: object) -> str:

@@ -35,10 +35,14 @@ def main() -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit status of the work. It is imported here since that takes seconds, and mistakes are named at once."""
-    if arguments.studies:
-        from workflow.run_studies import main
-    else:
-        from workflow.run_all import main
+    try:
+        if arguments.studies:
+            from workflow.run_studies import main
+        else:
+            from workflow.run_all import main
+    except ValueError as error:  # a variant that cannot be; the message names it
+        print(error, file=sys.stderr)
+        return 1
     os.environ.update(surroundings.with_home(dict(os.environ)))
     return main(arguments)
 

@@ -138,6 +138,17 @@ def shown(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
+def say_what_data_is_missing(dataset: str) -> int:
+    """For a dry run; the exit status, 1 where it could not be had."""
+    try:
+        missing = datasets.what_is_missing(dataset)
+    except datasets.DataError as error:
+        return fail(str(error))
+    if missing:
+        print(missing)
+    return 0
+
+
 def fail(message: str) -> int:
     print(message, file=sys.stderr)
     return 1

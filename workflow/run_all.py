@@ -12,7 +12,16 @@ from reproduction.evidence import report, results, tables
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.parameters import Parameters
 from reproduction.protocol.profiles import Profile, load_profile
-from workflow.batch import Snakemake, check_writable, fail, in_outputs, outputs_folder, place, shown
+from workflow.batch import (
+    Snakemake,
+    check_writable,
+    fail,
+    in_outputs,
+    outputs_folder,
+    place,
+    say_what_data_is_missing,
+    shown,
+)
 from workflow.watch import Watcher, done_marker
 
 NOT_USED = (
@@ -68,7 +77,7 @@ def plan(profile: Profile, outputs: Path) -> tables.Grid:
 
 
 def say_what_would_run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path) -> int:
-    """Name each cell that has no valid result, and why; exit status 0."""
+    """Name each cell that has no valid result, and why; the exit status, 1 where the data could not be had."""
     for cell in grid.profile.cells():
         if reason := grid.reason((cell.variant, cell.p)):
             print(f"  {cell.variant}, p = {cell.p}: {reason}")
@@ -76,7 +85,7 @@ def say_what_would_run(arguments: argparse.Namespace, grid: tables.Grid, outputs
         print(NOT_USED)
     needed = cells_to_train(arguments, grid)
     print("would make the summary" if summary_needed(arguments, grid, outputs, needed) else "would make no summary")
-    return 0
+    return say_what_data_is_missing(grid.profile.dataset) if needed else 0
 
 
 def cells_to_train(arguments: argparse.Namespace, grid: tables.Grid) -> list[Parameters]:

@@ -28,7 +28,10 @@ from workflow import processes, surroundings
 
 
 def check_names(notebook: Path, parameters: dict) -> None:
-    """Raise ValueError for a parameter that the notebook does not have; papermill would only warn."""
+    """Raise ValueError for a notebook that is not there, or a parameter that it does not have; papermill would only
+    warn of the latter."""
+    if not notebook.is_file():
+        raise ValueError(f"{notebook}: there is no such notebook in the repository")
     known = papermill.inspect_notebook(str(notebook))
     for name in parameters:
         if name not in known:
@@ -77,7 +80,7 @@ def reason(error: Exception, timeout: int | None) -> str:
         return "its kernel died; where memory is short the system kills it"
     if isinstance(error, papermill.PapermillExecutionError):
         return f"{error.ename}: {error.evalue}"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def json_object(text: str) -> dict:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 from reproduction.data import datasets
 from reproduction.evidence import answers
-from workflow.batch import Snakemake, check_writable, fail, in_outputs, outputs_folder, place, shown
+from workflow.batch import (
+    Snakemake,
+    check_writable,
+    fail,
+    in_outputs,
+    outputs_folder,
+    place,
+    say_what_data_is_missing,
+    shown,
+)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -17,9 +26,10 @@ def main(arguments: argparse.Namespace) -> int:
         return fail(str(error))
     outputs = outputs_folder(arguments, "studies")
     if arguments.dry_run:
-        for name in plan(outputs, arguments.studies):
+        needed = plan(outputs, arguments.studies)
+        for name in needed:
             print(f"  {name}")
-        return 0
+        return say_what_data_is_missing("cifar10") if needed else 0
 
     def work(lock: int) -> int:
         needed = plan(outputs, arguments.studies)

@@ -68,6 +68,15 @@ def read(root: Path) -> tuple[Arrays, bool | None, str]:
     return arrays, None, "cifar10, at least 59,908 of 60,000 images bit-exact"
 
 
+def what_is_missing(root: Path) -> str:
+    """What `read` would have to mend there first, in a sentence; empty where nothing. Raises DataError where it
+    could not."""
+    if _usable(root):
+        return ""
+    _check_folder(root)
+    return f"{_what_is_there(root)}; it would be unpacked there, or downloaded first"
+
+
 def _usable(root: Path) -> tuple[Callable[[Path], Arrays], Path] | None:
     """`find`, but for torchvision's layout where it is damaged and can be unpacked again."""
     layout = find(root)

@@ -95,6 +95,15 @@ def load(name: str) -> Dataset:
     return LOADERS[name]()
 
 
+def what_is_missing(name: str) -> str:
+    """What `load` would have to fetch first, in a sentence; empty where nothing. Raises DataError if it could not."""
+    if name != "cifar10":
+        return ""
+    from reproduction.data import cifar10
+
+    return cifar10.what_is_missing(cifar10.root())
+
+
 def load_cifar10(root: Path | None = None) -> Dataset:
     """CIFAR-10 from `root` (default: `cifar10.root()`), downloaded where it is missing. Raises DataError."""
     from reproduction.data import cifar10  # imports torchvision, which takes seconds

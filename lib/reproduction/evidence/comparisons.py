@@ -35,9 +35,9 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class Comparison:
-    """One thing against another, over the depths at which both have a run that trained, or over pairs of runs."""
+    """One variant against another, over the depths at which both have a run that trained."""
 
-    differences: pd.Series  # of accuracy, by p where it is over depths
+    differences: pd.Series  # of accuracy, by p
 
     @property
     def wins(self) -> int:
@@ -99,12 +99,20 @@ def compare(runs: pd.DataFrame, a: str, b: str) -> Comparison:
     return Comparison(paired.fillna(means[a] - means[b]).dropna().astype(float))
 
 
+def pairs(variants: Collection[str]) -> list[tuple[str, str]]:
+    """Those of PAIRS, and each other variant against the baseline, with biases where it has them."""
+    of_2019 = [pair for pair in PAIRS if set(pair) <= set(variants)]
+    others = [(name, "baseline_bias" if VARIANTS[name].biases else "baseline") for name in variants]
+    named = {a for a, _ in PAIRS}
+    return of_2019 + [(a, b) for a, b in others if a != b and a not in named and b in variants]
+
+
 def table(runs: pd.DataFrame, variants: Collection[str] = tuple(VARIANTS)) -> pd.DataFrame:
-    """One row for each of PAIRS of `variants`: variant, against, depths (how many), ahead (at how many), and in points
-    of accuracy difference, low, high (its 95 % interval); effect_size; trend, trend_low, trend_high: points per 10
-    layers."""
+    """One row for each of the `pairs` of `variants`: variant, against, depths (how many), ahead (at how many), and in
+    points of accuracy difference, low, high (its 95 % interval); effect_size; trend, trend_low, trend_high: points per
+    10 layers."""
     rows = []
-    for a, b in (pair for pair in PAIRS if set(pair) <= set(variants)):
+    for a, b in pairs(variants):
         comparison = compare(runs, a, b)
         low, high = comparison.interval
         trend, trend_low, trend_high = comparison.trend
@@ -148,48 +156,3 @@ def _interval(low: float, high: float) -> str:
 
 def _number(value: float, form: str) -> str:
     return "–" if np.isnan(value) else format(value, form)
-
-
-MATTERS = 0.5
-"""Points of accuracy: a difference that is surely smaller is called none."""
-
-
-def final(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per run: its last."""
-    return rows.drop_duplicates(["condition", "variant", "p", "seed"], keep="last").reset_index(drop=True)
-
-
-def differences(runs: pd.DataFrame, reference: str, by: list[str]) -> pd.DataFrame:
-    """How much more accurate each condition's runs are than those of the condition `reference`, in points.
-
-    Paired by variant, p and seed, over the pairs in which both runs finished; one row for each condition and each group
-    of `by`: the mean difference, the half-width of its 95 % interval (Student's t over pairs), the number of pairs, and
-    how many runs of the condition diverged. verdict: "matters" where the interval leaves out 0, "does not" where it
-    lies within MATTERS points of 0, "diverges" where no pair is left, else "not known".
-    """
-    index = ["variant", "p", "seed"]
-    own = runs[runs["condition"] == reference].set_index(index)["test_accuracy"].rename("reference")
-    others = runs[runs["condition"] != reference].join(own, on=index)
-    rows = []
-    for key, group in others.groupby(["condition", *by], sort=False):
-        pairs = (100 * (group["test_accuracy"] - group["reference"])).dropna()
-        comparison = Comparison(pairs)
-        rows.append(
-            dict(zip(["condition", *by], key, strict=True))
-            | {
-                "difference": comparison.mean,
-                "half_width": comparison.half_width,
-                "pairs": comparison.n,
-                "diverged": int(group["diverged"].sum()),
-                "verdict": _verdict(comparison),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _verdict(comparison: Comparison) -> str:
-    if not comparison.n:
-        return "diverges"
-    if abs(comparison.mean) > comparison.half_width:
-        return "matters"
-    return "does not" if abs(comparison.mean) + comparison.half_width <= MATTERS else "not known"

@@ -145,7 +145,7 @@ def _limits(
     means = runs.groupby(["variant", "p"])["test_accuracy"].mean()
     half = np.nan_to_num(spread.at(seed_spread, means.index.get_level_values("p").to_numpy(dtype=float)))
     shown = [runs["test_accuracy"], means - half, means + half]
-    values = pd.concat(shown if published is None else [*shown, published["test_accuracy"]])
+    values = np.concatenate(shown if published is None else [*shown, published["test_accuracy"]]).astype(float)
     low, high = values.min(), values.max()
     margin = 0.005 + 0.06 * (high - low)
     room = 0.06 * rows * (high - low + 2 * margin) if marks else 0

@@ -12,10 +12,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from reproduction.files import atomically
 from reproduction.protocol.variants import VARIANTS
 
-# Okabe and Ito's colours, which remain distinct for colour-blind readers; markers differ too, for print.
-_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442")
-_MARKERS = ("o", "s", "D", "^", "v", "P", "p", "h")
-
+# Okabe and Ito's colours but their yellow, then some of Tol's: distinct for colour-blind readers; markers differ too,
+# for print. There are more colours than markers, so that variants beyond either still differ in one of the two.
+_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255")
+_COLOURS += ("#999933", "#332288", "#A0A0A0", "#AA4466")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "p", "h", "<", ">", "d")
 
 PANELS = 20
 """The most depths that curves are drawn for: more cannot be told apart, and each panel slows all the others down."""
@@ -36,8 +37,14 @@ def _place(name: str) -> int:
     return first.index(name)
 
 
-COLOURS = {name: _COLOURS[_place(name) % len(_COLOURS)] for name in VARIANTS}
-MARKERS = {name: _MARKERS[_place(name) % len(_MARKERS)] for name in VARIANTS}
+def style_of(name: str) -> tuple[str, str]:
+    """Colour and marker of a variant."""
+    place = _place(name)
+    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+
+
+COLOURS = {name: style_of(name)[0] for name in VARIANTS}
+MARKERS = {name: style_of(name)[1] for name in VARIANTS}
 
 
 def use_style() -> None:
@@ -99,7 +106,7 @@ def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: l
     for text in grid.legend.texts:
         text.set_text(VARIANTS[text.get_text()].title)
     grid.legend.set_title("")
-    sns.move_legend(grid, "upper center", bbox_to_anchor=(0.45, 0), ncols=len(variants), frameon=False)
+    sns.move_legend(grid, "upper center", bbox_to_anchor=(0.45, 0), ncols=min(len(variants), 4), frameon=False)
     grid.set_axis_labels("epoch", label)
     grid.set_titles("p = {col_name}")
     for axis in grid.axes.flat:

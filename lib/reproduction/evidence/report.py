@@ -113,13 +113,13 @@ def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
         "accuracy": accuracy,
         "seed_spread": spread.by_depth(accuracy),
         "cost": tables.cost(grid),
+        "comparisons": comparisons.table(runs, grid.profile.repeats),
     }
     if follows_protocol(grid):
         names, further = grid.profile.repeats, further_runs.table(grid, answers.OUTPUTS)
         frames["further_runs"] = further
         frames["published_differences"] = published.differences(runs)
         frames["published_levels"] = published.levels(runs)
-        frames["comparisons"] = comparisons.table(runs, names)
         frames["claims"] = claims.judge(claims.Evidence(runs, frames["status"], frames["cost"], further), names)
     return frames
 
@@ -184,6 +184,7 @@ def _about_the_protocol(grid: Grid) -> dict[str, object]:
         "profile": grid.profile,
         "learning_rate": grid.profile.learning_rate or DATA_SETS[grid.profile.dataset].learning_rate,  # else Table 1's
         "rates_table": rates_table(grid),
+        "other_parts": _other_parts(grid.profile),
         "follows_protocol": follows_protocol(grid),
         "repeats": ", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in grid.profile.repeats.items()),
         "cs": sorted({cell.c for cell in grid.profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
@@ -253,6 +254,13 @@ def _about_the_cost(grid: Grid, cost: pd.DataFrame) -> dict[str, object]:
         "versions": sorted({_versions(run["versions"]) for result in results for run in result.runs}),
         "commits": sorted({run["git_commit"] for result in results for run in result.runs}),
     }
+
+
+def _other_parts(profile: Profile) -> list[str]:
+    """What stands between linear layers and is no ReLU, alone or after a normalization, and in which variants."""
+    between = {VARIANTS[name].title: VARIANTS[name].between for name in profile.repeats}
+    with_relu = ("relu", "batch_norm", "group_norm")
+    return [f"`{part}` in {title}" for title, part in between.items() if part not in with_relu]
 
 
 def accuracy_table(grid: Grid, accuracy: pd.DataFrame, variants: list[str]) -> str:

@@ -109,11 +109,12 @@ class Result:
             device["name"] + (f", {device['threads']} threads" if "threads" in device else "")
             for device in self.devices
         )
+        seen_from = "" if self.csv.is_absolute() else " (seen from the repository's folder)"
         return (
             f"{parameters.variant}, p = {parameters.p}, {len(self.runs)} run(s) of {parameters.epochs} epochs: "
             f"{self.data}; {parameters.precision} on {devices}; {self.seconds:.0f} s. "
-            f"Initial learning rate {parameters.initial_learning_rate:g}. All epochs of all runs are in {self.csv}, "
-            f"what they were made with beside it, in {self.csv.with_suffix('.json').name}."
+            f"Initial learning rate {parameters.initial_learning_rate:g}. All epochs of all runs are in {self.csv}"
+            f"{seen_from}, what they were made with beside it, in {self.csv.with_suffix('.json').name}."
         )
 
     def digest(self) -> str:
@@ -123,7 +124,13 @@ class Result:
 
     def final(self) -> pd.DataFrame:
         """One row per run: its last."""
-        return self.frame.drop_duplicates("seed", keep="last")
+        return last_rows(self.frame)
+
+
+def last_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per run: its last. Runs of several cells, and conditions of a study, are told apart by their columns."""
+    own = [name for name in ("condition", "variant", "p", "seed") if name in rows]
+    return rows.drop_duplicates(own, keep="last").reset_index(drop=True)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Measure = Literal["validation", "layer_norms", "reestimated"]
 
 NEEDED_PARTS = {
+    "c": ("enorm",),
     "cycles": ("enorm",),
     "groups": ("group_norm",),
     "path_ratio": ("path_sgd",),
@@ -46,14 +47,14 @@ class Parameters(BaseModel):
       takes 0.1 / E off per epoch from whatever rate it starts at, so that one below 0.1 becomes negative. (The authors'
       own code lowers the rate to 0, as the protocol does.)
     - width: of the hidden layers
-    - c, cycles: of ENorm
+    - c, cycles: of ENorm; c = 1.2 is the authors' best
     - groups: of GroupNorm
     - rate_c: gives each layer a rate of its own, those that ENorm with this c amounts to; None: all layers have the
-      same, but in the variant `layer_rates`, whose c is 1.2
+      same, but in the variant `layer_rates`, which has those of ENorm's default c
     - path_ratio: of Path-SGD; "none" leaves its steps as they are, without the ratio of the first one
     - draws: "independent" draws weights and batches anew for each p; with "shared", the first layers and the batches of
       a seed are the same at every p. Variants of one seed and p share theirs either way
-    - initial_cycles: so many cycles of ENorm, with c, before training
+    - initial_cycles: so many cycles of ENorm with c = 1 before training
     - warmup: epochs in which the learning rate grows from 0 step by step, linearly, to what it would be
     - measures: what to measure after each epoch besides (see `training.measures`)
 

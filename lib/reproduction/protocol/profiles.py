@@ -66,7 +66,6 @@ class Profile(_Keys):
                 "learning_rate": rates[self.depths.index(p)] if rates else self.learning_rate,
                 "dataset": self.dataset,
                 "precision": self.precision,
-                **({"c": VARIANTS[variant].c} if parts else {}),
                 **{name: value for name, value in self.parameters.items() if has_effect(name, parts)},
             }
         )

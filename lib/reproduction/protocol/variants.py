@@ -20,7 +20,6 @@ class Variant:
     - update: how SGD steps it
     - after_step: what follows every step, or nothing
     - biases: whether linear layers have them
-    - c: of the parts that know one (ENorm); the authors' best
     """
 
     name: str
@@ -31,7 +30,6 @@ class Variant:
     update: str = "sgd"
     after_step: str | None = None
     biases: bool = False
-    c: float = 1.2
 
     def __post_init__(self) -> None:
         if self.update == "path_sgd" and (self.between, self.biases) != ("relu", False):

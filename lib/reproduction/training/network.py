@@ -46,7 +46,7 @@ class FullyConnected(nn.Module):
         self.update = parts.find(variant.update, "update")(runs, parameters)
         if parameters.initial_cycles:
             with torch.no_grad():
-                equi_normalize_(self.weights, c=parameters.c, cycles=parameters.initial_cycles)
+                equi_normalize_(self.weights, c=1.0, cycles=parameters.initial_cycles)
         after_step = parts.find(variant.after_step, "after_step")(parameters) if variant.after_step else None
         self.untouched = True  # by any step
         self.after_steps = [after_step] if after_step else []

@@ -14,9 +14,6 @@ from equinorm.algorithm import layer_rate_factors
 from reproduction.protocol.parameters import Parameters
 from reproduction.training.linear import SGD
 
-C = 1.2
-"""That of ENorm in the paper; `rate_c` is another."""
-
 RAMP = 4
 """Epochs until the exponent is whole."""
 
@@ -38,4 +35,4 @@ class LayerRates(nn.Module):
 
 
 def update(runs: int, parameters: Parameters) -> LayerRates:
-    return LayerRates(parameters.rate_c or C)
+    return LayerRates(parameters.rate_c or Parameters.model_fields["c"].default)
