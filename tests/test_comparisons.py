@@ -23,51 +23,89 @@ def test_fates():
     assert list(outcomes(frame)) == ["trained", "stuck", "diverged", "trained"]
 
 
-def test_pairs_share_p_and_seed():
+def test_every_run_that_trained_counts_at_the_depths_that_both_have():
     frame = runs(
-        ("enorm", 1, 0, 0.52), ("enorm", 1, 1, 0.60), ("baseline", 1, 0, 0.50),  # seed 0 is shared: + 2 points
-        ("enorm", 3, 0, 0.55), ("baseline", 3, 1, 0.50), ("baseline", 3, 2, 0.52),  # none is: means, + 4 points
-        ("enorm", 5, 0, 0.55),  # no pair
+        ("enorm", 1, 0, 0.52), ("enorm", 1, 1, 0.60), ("baseline", 1, 0, 0.50),
+        ("enorm", 3, 0, 0.55), ("baseline", 3, 1, 0.50), ("baseline", 3, 2, 0.52),
+        ("enorm", 5, 0, 0.55),
         ("enorm", 7, 0, None), ("enorm", 7, 1, 0.1), ("baseline", 7, 0, 0.5), ("baseline", 7, 1, 0.5),  # none trained
     )  # fmt: skip
     compared = comparisons.compare(frame, "enorm", "baseline")
-    assert compared.differences.to_dict() == pytest.approx({1: 0.02, 3: 0.04})
-    assert (compared.wins, compared.n) == (2, 2)
+    assert {p: own.mean for p, own in compared.at.items()} == pytest.approx({1: 6.0, 3: 4.0})
+    assert (compared.mean.mean, compared.ahead, compared.depths) == (pytest.approx(5.0), 2, 2)
 
 
-def test_interval_is_that_of_a_paired_t_test_and_the_effect_size_is_its_t_over_root_n():
-    rng = np.random.default_rng(0)
-    accuracies = {variant: 0.5 + 0.02 * rng.standard_normal(10) for variant in ("enorm", "baseline")}
-    frame = runs(*((v, p, 0, value) for v, values in accuracies.items() for p, value in enumerate(values)))
+def simulated(generator, depths, lead, seeds=2, deviation=lambda p: 0.005):
+    """Runs of two variants whose true difference at p is lead(p)."""
+    rows = [
+        (variant, p, seed, 0.5 + level + generator.normal(0, deviation(p)))
+        for p in depths
+        for variant, level in (("enorm", lead(p)), ("baseline", 0.0))
+        for seed in range(seeds)
+    ]
+    return runs(*rows)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_the_interval_of_a_mean_over_depths_covers_the_truth_whatever_the_trend_and_where_deep_runs_spread_more(seeds):
+    generator, depths, covered = np.random.default_rng(0), range(1, 20, 2), 0
+    for _ in range(300):
+        frame = simulated(generator, depths, lambda p: 0.002 * p, seeds, lambda p: 0.003 if p <= 9 else 0.008)
+        low, high = comparisons.compare(frame, "enorm", "baseline").mean.interval
+        covered += low <= 2.0 <= high
+    assert 0.92 <= covered / 300 <= 0.98
+
+
+def test_a_percentile_bootstrap_of_five_runs_a_cell_would_cover_less():
+    """Why there is none: within a cell it resamples n runs, whose spread is too small by (n - 1) / n."""
+    generator, covered = np.random.default_rng(0), 0
+    for _ in range(1000):
+        cells = generator.normal(0, 1, (20, 5))
+        drawn = generator.integers(5, size=(400, 20, 5))
+        means = np.take_along_axis(cells[None], drawn, axis=2).mean(axis=(1, 2))
+        low, high = np.quantile(means, [0.025, 0.975])
+        covered += low <= 0 <= high
+    assert covered / 1000 < 0.94
+
+
+def test_with_one_depth_and_equal_spread_it_is_students_interval_for_two_samples():
+    frame = runs(*(("enorm", 1, k, x) for k, x in enumerate((0.5, 0.52, 0.53))),
+                 *(("baseline", 1, k, x) for k, x in enumerate((0.49, 0.5, 0.47, 0.48))))  # fmt: skip
     compared = comparisons.compare(frame, "enorm", "baseline")
-    test = stats.ttest_rel(accuracies["enorm"], accuracies["baseline"])
-    assert compared.interval == pytest.approx(tuple(test.confidence_interval(0.95)))
-    assert compared.effect_size == pytest.approx(test.statistic / np.sqrt(10))
+    expected = stats.ttest_ind([50, 52, 53], [49, 50, 47, 48])
+    assert compared.mean.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert compared.mean.p_value == pytest.approx(expected.pvalue)
 
 
-def test_trend_is_the_slope_over_depth_and_its_interval_leaves_out_0_where_a_t_test_does():
-    depths = np.arange(1, 20, 2)
-    straight = runs(*(("enorm", p, 0, 0.5 + 0.001 * p) for p in depths), *(("baseline", p, 0, 0.5) for p in depths))
-    assert comparisons.compare(straight, "enorm", "baseline").trend == pytest.approx((0.001,) * 3)
-    assert comparisons.table(straight)["trend"].iloc[0] == pytest.approx(1)  # point per 10 layers
-
-    rng = np.random.default_rng(0)
-    outcomes = set()
-    for _ in range(40):
-        differences = 0.0008 * depths + 0.01 * rng.standard_normal(len(depths))
-        noisy = zip(depths, differences, strict=True)
-        frame = runs(*(("enorm", p, 0, 0.5 + value) for p, value in noisy), *(("baseline", p, 0, 0.5) for p in depths))
-        slope, low, high = comparisons.compare(frame, "enorm", "baseline").trend
-        assert (low + high) / 2 == pytest.approx(slope) == pytest.approx(np.polyfit(depths, differences, 1)[0])
-        significant = stats.pearsonr(depths, differences).pvalue < 0.05
-        assert (low > 0 or high < 0) == significant
-        outcomes.add(significant)
-    assert outcomes == {True, False}
+def test_the_probability_of_being_ahead_at_so_many_depths_is_that_of_independent_coins():
+    frame = runs(*((v, p, s, 0.5 + 0.01 * s) for v in ("enorm", "baseline") for p in (1, 3) for s in (0, 1)))
+    compared = comparisons.compare(frame, "enorm", "baseline")  # equal: one half at each
+    found = [compared.probability_ahead(least) for least in (0, 1, 2, 3)]
+    assert found == pytest.approx([1, 0.75, 0.25, 0]) and compared.expected_ahead == pytest.approx(1)
 
 
-def test_no_trend_through_two_depths():
+def test_trend_is_the_slope_over_depth_for_ten_layers_and_leaves_out_0_where_it_is_steep():
+    generator = np.random.default_rng(0)
+    frame = simulated(generator, range(1, 20, 2), lambda p: 0.002 * p)
+    compared = comparisons.compare(frame, "enorm", "baseline")
+    at = {p: own.mean for p, own in compared.at.items()}
+    assert compared.trend.mean == pytest.approx(10 * np.polyfit(list(at), list(at.values()), 1)[0])
+    assert compared.trend.interval[0] > 0
+    flat = comparisons.compare(simulated(generator, range(1, 20, 2), lambda p: 0.01), "enorm", "baseline")
+    assert flat.trend.interval[0] < 0 < flat.trend.interval[1]
+
+
+def test_no_trend_through_two_depths_and_no_interval_from_single_runs():
     frame = runs(*(("enorm", p, 0, 0.5) for p in (1, 3)), *(("baseline", p, 0, 0.4) for p in (1, 3)))
-    assert np.isnan(comparisons.compare(frame, "enorm", "baseline").trend).all()
+    compared = comparisons.compare(frame, "enorm", "baseline")
+    assert compared.trend is None and np.isnan(compared.mean.half_width) and np.isnan(compared.mean.p_value)
+    assert str(compared) == "+10.0 points (no interval), ahead at 2 of 2 depths"
+
+
+def test_holms_correction():
+    # The example of Holm's procedure: multiplied by how many are left, and never smaller than the one before.
+    assert comparisons.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert comparisons.holm([0.5, float("nan"), 0.6])[0] == 1.0
 
 
 def test_table_and_its_markdown_say_where_there_is_nothing():

@@ -1,17 +1,17 @@
-"""Variants compared: differences of final accuracy, paired by depth and seed, with interval and effect size.
+"""Variants compared: differences of final accuracy, depth by depth and as a mean over depths.
 
-The depths are the sample: the interval says how sure it is that one variant is better over this range of depths, not
-at a single one. Where a difference has a trend over depth, its mean depends on which depths were run.
+Every run that trained counts, whichever seeds the other variant has. Runs are not paired by seed: that would lose those
+of the variant with more seeds, or whose partner diverged.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from reproduction.evidence import statistics
+from reproduction.evidence import spread
+from reproduction.evidence.stratified import Cell, Estimate, contrast
 from reproduction.protocol.variants import VARIANTS
 
 PAIRS = (
@@ -27,76 +27,98 @@ PAIRS = (
 )
 """What the claims of the 2019 report compare: (a, b) for "a against b"."""
 
+_NOTHING = Estimate(float("nan"), float("nan"), 0)
 _COLUMNS = [
-    "variant", "against", "depths", "ahead", "difference", "low", "high", "effect_size",
+    "variant", "against", "depths", "ahead", "expected_ahead", "difference", "low", "high", "p_value", "p_holm",
     "trend", "trend_low", "trend_high",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One variant against another, over the depths at which both have a run that trained."""
+    """One variant against another, over the depths at which both have a run that trained, in points of accuracy.
 
-    differences: pd.Series  # of accuracy, by p
+    - at: the difference at each depth, by p
+    - mean: over these depths
+    - trend: by how much the difference grows for 10 more layers, the slope of the straight line through `at` (least
+      squares); None for fewer than three depths
+    """
 
-    @property
-    def wins(self) -> int:
-        return int((self.differences > 0).sum())
-
-    @property
-    def n(self) -> int:
-        return len(self.differences)
-
-    @property
-    def mean(self) -> float:
-        return float(self.differences.mean()) if self.n else float("nan")
+    at: dict[int, Estimate]
+    mean: Estimate
+    trend: Estimate | None
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the mean (paired t)."""
-        return self.mean - self.half_width, self.mean + self.half_width
+    def depths(self) -> int:
+        return len(self.at)
 
     @property
-    def half_width(self) -> float:
-        """Half the width of the interval."""
-        return statistics.half_width(self.differences)
+    def ahead(self) -> int:
+        """At how many depths the first is more accurate."""
+        return sum(own.mean > 0 for own in self.at.values())
 
     @property
-    def effect_size(self) -> float:
-        """Cohen's d_z, `statistics.effect_size` of the differences over depths."""
-        return statistics.effect_size(self.differences)
+    def expected_ahead(self) -> float:
+        """At how many depths it truly is, by expectation: the sum of the probabilities at each."""
+        return sum(own.probability_above_0 for own in self.at.values())
 
-    @property
-    def trend(self) -> tuple[float, float, float]:
-        """By how much the difference grows per layer, and the 95 % interval of that: slope of a straight line over p
-        (least squares, Student's t). NaN for fewer than three depths."""
-        if self.n < 3:
-            return (float("nan"),) * 3
-        line = stats.linregress(self.differences.index.to_numpy(dtype=float), self.differences.to_numpy())
-        half = stats.t.ppf(0.975, self.n - 2) * line.stderr
-        return float(line.slope), float(line.slope - half), float(line.slope + half)
+    def probability_ahead(self, least: float) -> float:
+        """That it truly is ahead at no fewer than `least` depths. Depths are taken to be independent of each other."""
+        distribution = np.ones(1)  # of how many, a Poisson binomial: one factor for each depth
+        for own in self.at.values():
+            distribution = np.convolve(distribution, [1 - own.probability_above_0, own.probability_above_0])
+        return float(distribution[int(np.ceil(least - 1e-9)) :].sum())
 
     def __str__(self) -> str:
-        if not self.n:
+        if not self.at:
             return "no depth at which both trained"
-        low, high = self.interval
-        text = "no interval" if np.isnan(low) else f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
-        return f"{100 * self.mean:+.1f} points ({text}), ahead at {self.wins} of {self.n} depths"
+        low, high = self.mean.interval
+        interval = "no interval" if np.isnan(low) else f"95 % interval {low:+.1f} to {high:+.1f}"
+        return f"{self.mean.mean:+.1f} points ({interval}), ahead at {self.ahead} of {self.depths} depths"
 
 
 def compare(runs: pd.DataFrame, a: str, b: str) -> Comparison:
-    """`a` minus `b` at each depth, given the frame of `tables.final_runs`.
+    """`a` against `b`, given the frame of `tables.final_runs`."""
+    return compare_cells(spread.cells(runs), a, b)
 
-    At a depth where they share seeds, the mean difference over these (same initial weights where the layers are the
-    same, same order of images); where they share none, the difference of their means.
-    """
-    trained = runs[(runs["fate"] == "trained") & runs["variant"].isin((a, b))]
-    if trained["variant"].nunique() < 2:
-        return Comparison(pd.Series(dtype=float))
-    seeds = trained.pivot_table(index=["p", "seed"], columns="variant", values="test_accuracy", dropna=False)
-    paired = (seeds[a] - seeds[b]).groupby("p").mean()
-    means = seeds.groupby("p").mean()
-    return Comparison(paired.fillna(means[a] - means[b]).dropna().astype(float))
+
+def compare_cells(cells: dict[str, dict[int, Cell]], a: str, b: str) -> Comparison:
+    """`a` against `b`, given what `spread.cells` returns."""
+    depths = sorted(set(cells.get(a, ())) & set(cells.get(b, ())))
+    if not depths:
+        return Comparison({}, _NOTHING, None)
+
+    def difference(weights: dict[int, float]) -> Estimate:
+        terms = [(sign * w, cells[name][p]) for name, sign in ((a, 100), (b, -100)) for p, w in weights.items()]
+        return contrast(terms)
+
+    return Comparison(
+        {p: difference({p: 1.0}) for p in depths},
+        difference(dict.fromkeys(depths, 1 / len(depths))),
+        difference(_slope(depths)) if len(depths) > 2 else None,
+    )
+
+
+def trend(cells: dict[int, Cell]) -> Estimate:
+    """By how many points of accuracy one variant's `cells`, by p, change for 10 more layers."""
+    return contrast((100 * weight, cells[p]) for p, weight in _slope(sorted(cells)).items())
+
+
+def _slope(depths: list[int]) -> dict[int, float]:
+    """The weight of each depth's value in the slope of a straight line through all, for 10 more layers."""
+    centred = np.array(depths) - np.mean(depths)
+    return dict(zip(depths, (10 * centred / (centred**2).sum()).tolist(), strict=True))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of a family of tests, corrected so that one of all is below alpha by chance with probability alpha at
+    most (Holm 1979, A simple sequentially rejective multiple test procedure). NaN stays NaN, and does not count."""
+    corrected, largest = [float("nan")] * len(p_values), 0.0
+    order = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
+    for rank, (p, place) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p))
+        corrected[place] = largest
+    return corrected
 
 
 def pairs(variants: Collection[str]) -> list[tuple[str, str]]:
@@ -108,30 +130,19 @@ def pairs(variants: Collection[str]) -> list[tuple[str, str]]:
 
 
 def table(runs: pd.DataFrame, variants: Collection[str] = tuple(VARIANTS)) -> pd.DataFrame:
-    """One row for each of the `pairs` of `variants`: variant, against, depths (how many), ahead (at how many), and in
-    points of accuracy difference, low, high (its 95 % interval); effect_size; trend, trend_low, trend_high: points per
-    10 layers."""
+    """One row for each of the `pairs` of `variants`: variant, against, depths (how many), ahead and expected_ahead (at
+    how many), and in points of accuracy difference, low, high (its 95 % interval); p_value, and p_holm, corrected for
+    all rows; trend, trend_low, trend_high: points for 10 more layers."""
+    cells = spread.cells(runs)
     rows = []
     for a, b in pairs(variants):
-        comparison = compare(runs, a, b)
-        low, high = comparison.interval
-        trend, trend_low, trend_high = comparison.trend
-        rows.append(
-            {
-                "variant": a,
-                "against": b,
-                "depths": comparison.n,
-                "ahead": comparison.wins,
-                "difference": 100 * comparison.mean,
-                "low": 100 * low,
-                "high": 100 * high,
-                "effect_size": comparison.effect_size,
-                "trend": 1000 * trend,
-                "trend_low": 1000 * trend_low,
-                "trend_high": 1000 * trend_high,
-            }
-        )
-    return pd.DataFrame(rows, columns=_COLUMNS)
+        compared = compare_cells(cells, a, b)
+        slope = compared.trend or _NOTHING
+        numbers = [compared.depths, compared.ahead, compared.expected_ahead, compared.mean.mean]
+        numbers += [*compared.mean.interval, compared.mean.p_value, float("nan"), slope.mean, *slope.interval]
+        rows.append(dict(zip(_COLUMNS, [a, b, *numbers], strict=True)))
+    frame = pd.DataFrame(rows, columns=_COLUMNS)
+    return frame.assign(p_holm=holm(frame["p_value"].tolist()))
 
 
 def markdown(comparisons: pd.DataFrame) -> str:
@@ -141,7 +152,7 @@ def markdown(comparisons: pd.DataFrame) -> str:
             "": f"{VARIANTS[row.variant].title} – {VARIANTS[row.against].title}",
             "difference in points": _number(row.difference, "+.1f"),
             "95 % interval": _interval(row.low, row.high),
-            "effect size": _number(row.effect_size, "+.1f"),
+            "p (Holm)": "–" if np.isnan(row.p_holm) else "< 0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}",
             "depths ahead": f"{row.ahead} of {row.depths}",
             "trend per 10 layers": f"{_number(row.trend, '+.1f')} ({_interval(row.trend_low, row.trend_high)})",
         }

@@ -55,15 +55,3 @@ def pooled_deviation(sizes: Sequence[int], deviations: Sequence[float]) -> Poole
     if not freedom:
         return PooledDeviation(float("nan"), 0)
     return PooledDeviation(float(np.sqrt(sum((n - 1) * s**2 for n, s in several) / freedom)), freedom)
-
-
-def effect_size(differences: Sequence[float]) -> float:
-    """Cohen's d_z of paired differences, their mean over their standard deviation; NaN for fewer than 2.
-
-    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, section 2.3. About 0.2 is called small, 0.5
-    medium, 0.8 large.
-    """
-    if len(differences) < 2:
-        return float("nan")
-    spread = float(np.std(differences, ddof=1))
-    return float(np.mean(differences)) / spread if spread else float("nan")
