@@ -1,5 +1,6 @@
 """Test accuracies that the paper and the 2019 report published, read off their figures, beside those of runs here."""
 
+import functools
 from collections.abc import Collection
 
 import pandas as pd
@@ -22,11 +23,20 @@ PAIRS = (
 """The differences that the ranking of 2019 consists of: (a, b) for "a less b"."""
 
 
+@functools.cache
 def accuracies() -> pd.DataFrame:
     """One row per source, variant and p: source (one of SOURCES), variant, p, test_accuracy (a share, as in runs)."""
     frame = pd.read_csv(FILE)
     frame["test_accuracy"] = frame["test_accuracy_percent"] / 100
     return frame[["source", "variant", "p", "test_accuracy"]]
+
+
+@functools.cache
+def curve(source: str, variant: str) -> dict[int, float]:
+    """The accuracies, as shares, of one variant in one source, by p; empty where it has none."""
+    frame = accuracies()
+    own = frame[(frame["source"] == source) & (frame["variant"] == variant)]
+    return dict(zip(own["p"].tolist(), own["test_accuracy"].tolist(), strict=True))
 
 
 def behind(variants: Collection[str], depths: Collection[int]) -> pd.DataFrame:
@@ -52,6 +62,14 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
         if len(difference):
             rows.append({"variant": a, "against": b, "depths": len(difference), **published, "here": _mean(difference)})
     return pd.DataFrame(rows, columns=["variant", "against", "depths", *SOURCES, "here"])
+
+
+def difference(source: str, a: str, b: str, depths: Collection[int]) -> float:
+    """The mean of `a` less `b` in points, over those of `depths` at which the source has both; NaN if at none."""
+    curves = _curves_by_source()[source]
+    if not {a, b} <= set(curves):
+        return float("nan")
+    return _mean((curves[a] - curves[b]).reindex(list(depths)).dropna())
 
 
 def levels(runs: pd.DataFrame) -> pd.DataFrame:

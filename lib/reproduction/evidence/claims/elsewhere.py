@@ -1,0 +1,96 @@
+"""Predicates about what the studies found, what was published, and cost."""
+
+import numpy as np
+
+from reproduction.evidence import published
+from reproduction.evidence.claims.evidence import Evidence
+from reproduction.evidence.claims.finding import Finding, by_interval
+from reproduction.evidence.stratified import contrast, estimate
+
+HOURS_IN_2019, RUNS_IN_2019 = 24, 80
+"""Section 4.1 of the report; its runs, restarted ones not counted (they are not given)."""
+
+_NOT_RUN = Finding("inconclusive", "the study has not been run yet")
+
+
+def nan_for_want_of_an_output_activation(evidence: Evidence) -> Finding:
+    """With the same output layer, nothing would train whatever c is."""
+    runs = evidence.of_study("biases", "cures")
+    if runs is None:
+        return _NOT_RUN
+    own = runs[runs["condition"] == "c = 1"]
+    trained = int((own["fate"] == "trained").sum())
+    text = f"with the same output layer and c = 1, {trained} of {len(own)} runs with biases at p > 9 train"
+    return Finding("not reproduced" if trained > len(own) / 2 else "inconclusive", text)
+
+
+def softmax_prevents_nan(evidence: Evidence) -> Finding:
+    runs = evidence.of_study("details", "runs")
+    if runs is None:
+        return _NOT_RUN
+    own = runs[runs["condition"].isin(["softmax", "full_softmax"])]
+    diverged = int(own["diverged"].sum())
+    others = runs[runs["condition"].isin(["protocol", "full_protocol"])]
+    text = (
+        f"{diverged} of {len(own)} runs with a softmax before the cross-entropy diverged, "
+        f"{int(others['diverged'].sum())} of {len(others)} without"
+    )
+    if not diverged and not others["diverged"].any():
+        return Finding("inconclusive", f"{text}: there was nothing to prevent")
+    return Finding("not reproduced" if diverged else "reproduced", text)
+
+
+def softmax_learns_nothing(evidence: Evidence) -> Finding:
+    runs = evidence.of_study("details", "runs")
+    if runs is None:
+        return _NOT_RUN
+    own = runs[runs["condition"] == "softmax"]
+    lowest, highest = 100 * own["test_accuracy"].min(), 100 * own["test_accuracy"].max()
+    text = f"{lowest:.0f} to {highest:.0f} % after {own['epoch'].max()} epochs, in {len(own)} runs"
+    return Finding("not reproduced" if lowest > 20 else "inconclusive", text)
+
+
+def smaller_rate_is_better(evidence: Evidence) -> Finding:
+    runs = evidence.of_study("rate_of_enorm_bn", "runs")
+    if runs is None:
+        return _NOT_RUN
+    accuracy = runs.pivot_table(index=["p", "seed"], columns="learning_rate", values="accuracy")
+    lead = (accuracy[0.05] - accuracy[0.1]).dropna()
+    found = estimate(lead, lead.index.to_series().map(lambda key: key[0]))
+    text = f"0.05 less 0.1: {found} points over {lead.index.get_level_values('p').nunique()} depths"
+    return Finding(by_interval(found, found.p_value), text, found)
+
+
+def a_point_above_the_paper(evidence: Evidence) -> Finding:
+    """The baseline is 0.5 to 1.5 points more accurate than the paper's."""
+    curve = published.curve("paper_2019", "baseline")
+    cells = {p: cell for p, cell in evidence.cells.get("baseline", {}).items() if p in curve}
+    if not cells:
+        return Finding("inconclusive", "no run of the baseline yet")
+    here = contrast((100 / len(cells), cell) for cell in cells.values())
+    lead = here.mean - 100 * sum(curve[p] for p in cells) / len(cells)
+    low, high = lead - here.half_width, lead + here.half_width
+    verdict = "reproduced" if low > 0 and 0.5 <= lead <= 1.5 else "not reproduced" if high < 0.5 else "inconclusive"
+    text = f"{lead:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}), the paper's mean of 5 runs taken as exact"
+    return Finding(verdict, text)
+
+
+def batch_norm_takes_a_fifth_of_the_time(evidence: Evidence) -> Finding:
+    """By the seconds of whole runs, whose noise is that of a shared machine: never a verdict."""
+    seconds = evidence.cost.pivot_table(index="p", columns="variant", values="seconds_per_run")
+    if not {"baseline", "batch_norm", "enorm"} <= set(seconds):
+        return Finding("inconclusive", "no times yet")
+    shares = {name: 1 - seconds["baseline"] / seconds[name] for name in ("batch_norm", "enorm")}
+    low, mid, high = np.nanquantile(shares["batch_norm"], [0, 0.5, 1])
+    text = (
+        f"BN took {100 * mid:.0f} % of a run's time here (median over depths; {100 * low:.0f} to {100 * high:.0f}), "
+        f"ENorm {100 * np.nanmedian(shares['enorm']):.0f} %: on a shared CPU instead of a GPU"
+    )
+    return Finding("inconclusive", text)
+
+
+def takes_a_day(evidence: Evidence) -> Finding:
+    hours = evidence.cost["seconds"].sum() / 3600
+    devices = "; ".join(sorted(set(evidence.cost["device"])))
+    text = f"{hours:.1f} hours for {int(evidence.cost['runs'].sum())} runs on {devices}"
+    return Finding("inconclusive", f"{text}; {HOURS_IN_2019} hours in 2019, on Colab's GPUs: another device")

@@ -1,0 +1,138 @@
+"""Predicates about single depths, and about how runs end. They take every run of their cells that there is, those of
+studies too."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reproduction.evidence.claims.evidence import Evidence
+from reproduction.evidence.claims.finding import Finding, Verdict, by_probability
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What a straight line through the mean accuracies at p < 19 says of p = 19."""
+
+    at_19: float  # the mean there
+    predicted: float
+    half: float  # half the 95 % prediction interval
+    p_value: float  # two-sided, of a mean as far from the line
+
+    @property
+    def verdict(self) -> Verdict:
+        return "reproduced" if self.at_19 < self.predicted - self.half else "not reproduced"
+
+
+def _line(runs: pd.DataFrame) -> _Line:
+    """Least squares, with each depth's mean as one value: the prediction interval of Student's t for a further one."""
+    means = runs.groupby("p")["test_accuracy"].mean()
+    earlier = means[means.index < 19]
+    x, y = earlier.index.to_numpy(float), earlier.to_numpy()
+    line = stats.linregress(x, y)
+    predicted = line.intercept + line.slope * 19
+    residual = np.sqrt(((y - line.intercept - line.slope * x) ** 2).sum() / (len(x) - 2))
+    deviation = residual * np.sqrt(1 + 1 / len(x) + (19 - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+    t = (means[19] - predicted) / deviation
+    half = stats.t.ppf(0.975, len(x) - 2) * deviation
+    return _Line(means[19], predicted, half, 2 * stats.t.sf(abs(t), len(x) - 2))
+
+
+def low_at_19(evidence: Evidence) -> Finding:
+    """ENorm + BN at p = 19 is below what a straight line through the smaller depths predicts, by its 95 % prediction
+    interval."""
+    runs = evidence.all_runs("enorm_batch_norm")
+    trained = runs[runs["fate"] == "trained"]
+    own, smaller = trained[trained["p"] == 19], trained[trained["p"] < 19]
+    if own.empty:
+        return Finding("reproduced", "no run at p = 19 trained")
+    if smaller["p"].nunique() < 3:
+        return Finding("inconclusive", f"runs trained at {smaller['p'].nunique()} depths below p = 19, too few")
+    line = _line(trained)
+    text = (
+        f"{100 * line.at_19:.2f} % at p = 19 ({_in_words(own)}); a line through p < 19 predicts "
+        f"{100 * line.predicted:.2f} ± {100 * line.half:.2f} % (95 % prediction interval; p-value {line.p_value:.3f}). "
+        f"Training loss ends at {own['train_loss'].min():.2f} or more there, at {smaller['train_loss'].max():.2f} or "
+        "less at smaller p"
+    )
+    return Finding(line.verdict, text)
+
+
+def better_with_other_seeds_at_19(evidence: Evidence) -> Finding:
+    """ENorm + BN's first run at p = 19 is low by chance: others are more accurate."""
+    runs = evidence.all_runs("enorm_batch_norm")
+    own = runs[(runs["p"] == 19) & (runs["fate"] == "trained")].sort_values("seed")
+    smaller = runs[(runs["p"] < 19) & (runs["fate"] == "trained")]["p"].nunique()
+    if len(own) < 2 or smaller < 3 or 19 not in evidence.cells.get("enorm_batch_norm", {}):
+        return Finding("inconclusive", f"{len(own)} runs at p = 19 and {smaller} smaller depths: too few")
+    first, others = float(own["test_accuracy"].iloc[0]), own["test_accuracy"].iloc[1:].astype(float)
+    cell = evidence.cells["enorm_batch_norm"][19]
+    line = _line(runs[runs["fate"] == "trained"])
+    # How likely is it that the mean of many runs reaches the line, given these?
+    error = cell.deviation / np.sqrt(len(own))
+    reaches = float(stats.t.sf((line.predicted - line.half - line.at_19) / error, cell.freedom)) if error else np.nan
+    text = (
+        f"the first run {100 * first:.2f} %, the mean of {len(others)} other{'s' * (len(others) > 1)} "
+        f"{100 * others.mean():.2f} %; that many runs would bring the mean to within what the smaller depths predict "
+        f"has probability {reaches:.2f}"
+    )
+    return Finding(by_probability(reaches) if reaches == reaches else "inconclusive", text)
+
+
+def _in_words(runs: pd.DataFrame) -> str:
+    """How many runs there are, how accurate each is where there are several, and how many are of studies."""
+    if len(runs) == 1:
+        return "1 run"
+    each = ", ".join(f"{100 * accuracy:.2f}" for accuracy in runs["test_accuracy"])
+    studies = int(runs["study"].notna().sum()) if "study" in runs else 0
+    return f"{len(runs)} runs: {each}" + (f"; {studies} of a study" if studies else "")
+
+
+def _every(runs: pd.DataFrame, as_claimed: pd.Series, text: str) -> Finding:
+    """A claim about every one of `runs`."""
+    if not len(runs):
+        return Finding("inconclusive", "no run yet")
+    return Finding("reproduced" if as_claimed.all() else "not reproduced", text)
+
+
+def trains_up_to_9(evidence: Evidence) -> Finding:
+    own = evidence.all_runs("enorm_bias")
+    own = own[own["p"] <= 9]
+    trained = own["fate"] == "trained"
+    return _every(own, trained, f"{trained.sum()} of {len(own)} runs at p ≤ 9 trained")
+
+
+def never_trains_above_9(evidence: Evidence) -> Finding:
+    own = evidence.all_runs("enorm_bias")
+    own = own[own["p"] > 9]
+    trained = own["fate"] == "trained"
+    return _every(own, ~trained, f"{trained.sum()} of {len(own)} runs at p > 9 trained")
+
+
+def nan_within_an_epoch_above_9(evidence: Evidence) -> Finding:
+    own = evidence.all_runs("enorm_bias")
+    own = own[own["p"] > 9]
+    at_once = (own["fate"] == "diverged") & (own["epoch"] == 1)
+    text = f"{at_once.sum()} of {len(own)} runs at p > 9 gave NaN in the first epoch"
+    for fate, words in (("stuck", "stayed at chance"), ("trained", "trained")):
+        others = own[own["fate"] == fate]
+        if len(others):
+            which = ", ".join(f"seed {run.seed} at p = {run.p}" for run in others.itertuples())
+            text += f"; {len(others)} {words} ({which})"
+    return _every(own, at_once, text)
+
+
+def diverges_now_and_then(evidence: Evidence) -> Finding:
+    """Some runs of ENorm at p > 9 diverge, and not all."""
+    own = evidence.runs[(evidence.runs["variant"] == "enorm") & (evidence.runs["p"] > 9)]
+    diverged, n = int(own["diverged"].sum()), len(own)
+    low, high = stats.binomtest(diverged, n).proportion_ci(method="exact") if n else (0.0, 1.0)
+    baseline = evidence.runs[(evidence.runs["variant"] == "baseline") & (evidence.runs["p"] > 9)]
+    text = (
+        f"{diverged} of {n} ENorm runs at p > 9 diverged (exact 95 % interval {100 * low:.0f} to {100 * high:.0f} %); "
+        f"of the baseline's, {int(baseline['diverged'].sum())} of {len(baseline)}"
+    )
+    if diverged:
+        return Finding("reproduced" if diverged < n else "not reproduced", text)
+    return Finding("inconclusive" if high > 0.05 else "not reproduced", text)
