@@ -79,10 +79,27 @@ def test_tables_and_report_are_what_the_runs_give(committed):
             pd.testing.assert_frame_equal(pd.read_csv(path), again, rtol=1e-9, obj=name)
         else:
             assert path.read_text(encoding="utf-8") == frame.to_csv(index=False), name
-    assert (outputs / "report.md").read_text(encoding="utf-8") == report.render(grid, frames, base="")
+    assert (outputs / "report.md").read_text(encoding="utf-8") == report.page(grid, frames)
+    assert (outputs / "appendix.md").read_text(encoding="utf-8") == report.appendix(grid, frames)
     if grid.profile.name == "paper":
-        whole = report.render(grid, frames, base="outputs/paper/", root="")
-        assert (REPOSITORY / "report.md").read_text(encoding="utf-8") == whole
+        page = report.page(grid, frames, base="outputs/paper/", root="")
+        assert (REPOSITORY / "report.md").read_text(encoding="utf-8") == page
+
+
+def test_the_report_is_a_page():
+    """Short enough to be read: issue by issue it grew to eight thousand words once."""
+    text = (REPOSITORY / "report.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("|")]
+    assert len(re.findall(r"^\|[-:| ]+\|$", text, re.M)) <= 4
+    assert len(re.findall(r"^!\[", text, re.M)) <= 6
+    prose = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", "\n".join(line for line in lines if not line.startswith("![")))
+    assert len(prose.split()) <= 1800
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n|\n(?=[-#*])", prose)]
+    for sentence in (part for paragraph in paragraphs for part in re.split(r"[.?!][*]* (?=[A-Z*])", paragraph)):
+        # Numbers that say of what, not how much, are no results.
+        settings = r"CIFAR-10|Table 1|\b2019\b|`[^`]*`|c\^\(.*?\)|\b[pcL] [=≤≥<>] [\d.]*\d|95 %"
+        numbers = re.findall(r"(?<![\w.-])[-+]?\d+(?:[.,]\d+)*", re.sub(settings, "", sentence))
+        assert len(numbers) <= 4, sentence
 
 
 def test_figures_are_what_the_runs_give(committed, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from reproduction.evidence import figures, html, report, results, tables
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.profiles import Profile
-from reproduction.protocol.variants import VARIANTS, Variant
+from reproduction.protocol.variants import IN_2019, VARIANTS, Variant
 from reproduction.run import run as run_cell
 
 pytestmark = pytest.mark.portable
@@ -21,6 +21,11 @@ PROFILE = Profile(
     name="small", title="a test", dataset="digits", epochs=2, learning_rate=0.01, depths=[0],
     repeats={"baseline": 2, "enorm": 2, "batch_norm": 1},
 )  # fmt: skip
+
+
+def whole(grid, frames):
+    """The page and its appendix."""
+    return report.page(grid, frames) + report.appendix(grid, frames)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,8 @@ def test_every_file_of_the_summary_is_written_and_listed(grid, outputs):
     assert "2 of 3 cells are done" in text
     assert "not run yet" in text
     assert "1 diverged" in text
+    assert "[appendix](appendix.md)" in text
+    text += (outputs / "appendix.md").read_text()
     assert "| ENorm | 0 | 1 | diverged | 2 | 7 |" in text  # p, seed, what, epoch, step
     assert "[`report.html`](report.html)" in text
     for name in ("baseline", "enorm"):  # the mean of the runs that trained, and how many; no interval of two values
@@ -76,11 +83,11 @@ def test_a_grid_of_one_variant_makes_a_report_of_one_variant(name, title, figure
     else:
         run_cell(**profile.cells()[0].model_dump(), outputs=str(tmp_path), device="cpu")
     report.write(tables.collect(profile, tmp_path), tmp_path)
-    text = (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text() + (tmp_path / "appendix.md").read_text()
     headers = [line for line in text.splitlines() if line.startswith("| p ")]
     assert headers and all([cell.strip() for cell in line.split("|")[2:-1]] in ([title], ["0"]) for line in headers)
     assert "| –" not in text and "Baseline" not in text and "not run yet" not in text
-    assert ("## With biases" in text) == (figure == 3) and ("## Accuracy over depth" in text) == (figure == 2)
+    assert [f"figures/figure_{number}.svg" in text for number in (2, 3)] == [figure == 2, figure == 3]
     drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
     suffix = "_biases" if figure == 3 else ""
     assert drawn == {f"figure_{figure}", f"curves_train_loss{suffix}", f"curves_test_accuracy{suffix}"}
@@ -90,17 +97,17 @@ def test_a_grid_of_one_variant_makes_a_report_of_one_variant(name, title, figure
 def test_a_variant_that_only_the_registry_has_is_in_no_report(grid, monkeypatch):
     monkeypatch.setitem(VARIANTS, "mine", Variant("mine", "Mine", (0.1,) * 10))
     frames = report.all_tables(grid)
-    assert "Mine" not in report.render(grid, frames, base="")
+    assert "Mine" not in whole(grid, frames)
     assert report.variants(PROFILE, biases=False) == ["baseline", "batch_norm", "enorm"]  # in the registry's order
     assert report.variants(of_variants({"mine": 1, "baseline": 1}), biases=False) == ["baseline", "mine"]
 
 
 def test_ones_own_variant_is_compared_and_its_part_named(grid, outputs, tmp_path, monkeypatch):
     monkeypatch.setitem(VARIANTS, "mine", Variant("mine", "Mine", (0.1,) * 10, between="leaky"))
-    assert "ReLU between them, no biases" in report.render(grid, report.all_tables(grid), base="")
+    assert "ReLU between them, no biases" in whole(grid, report.all_tables(grid))
     shutil.copytree(outputs / "runs" / "baseline", tmp_path / "runs" / "baseline")
     own = tables.collect(of_variants({"baseline": 2, "mine": 1}), tmp_path)
-    text = report.render(own, report.all_tables(own), base="")
+    text = whole(own, report.all_tables(own))
     assert "ReLU between them (but `leaky` in Mine), no biases" in text
     assert "## Variants compared" in text and "| Mine – Baseline" in text
 
@@ -109,26 +116,22 @@ PROTOCOL = {"dataset": "cifar10", "epochs": 60, "learning_rate": None, "depths":
 
 
 @pytest.mark.parametrize(
-    ("repeats", "numbers"),
+    ("repeats", "names"),
     [
         ({"batch_norm": 1}, []),
-        ({"enorm_batch_norm": 1}, [6]),
-        ({"baseline": 1, "enorm": 1}, [1, 10]),
-        (
-            dict.fromkeys(["baseline", "batch_norm", "enorm", "enorm_batch_norm", "baseline_bias", "enorm_bias"], 1),
-            None,
-        ),
+        ({"enorm_batch_norm": 1}, ["R6", "R7", "R18"]),
+        ({"baseline": 1, "enorm": 1}, ["R1", "R14", "R16", "R17", "R19", "P3", "P4"]),
+        (dict.fromkeys(IN_2019, 1), [f"R{k}" for k in range(1, 22)] + ["P3", "P4", "P5"]),
     ],
 )
-def test_claims_are_judged_where_the_profile_has_their_variants(repeats, numbers, tmp_path):
+def test_claims_are_judged_where_the_profile_has_their_variants(repeats, names, tmp_path):
     empty = tables.collect(of_variants(repeats, **PROTOCOL), tmp_path)
     frames = report.all_tables(empty)
-    judged = frames["claims"]["number"].tolist()
-    assert judged == (list(range(1, 12)) if numbers is None else numbers)
+    judged = frames["claims"]["name"].tolist()
+    assert judged == names
     assert set(frames["comparisons"]["variant"]) | set(frames["comparisons"]["against"]) <= set(repeats)
-    text = report.render(empty, frames, base="")
-    assert ("## The claims of the 2019 report" in text) == bool(judged)
-    assert ("Claims about single depths" in text) == bool({6, 7, 10} & set(judged))
+    text = whole(empty, frames)
+    assert ("## Which claims hold, and how firmly" in text) == bool(judged)
 
 
 def test_links_into_the_repository_lead_there_from_wherever_the_report_is(tmp_path):
@@ -148,7 +151,7 @@ def test_published_curves_are_beside_runs_of_the_protocol_only(grid, tmp_path):
         like = tables.collect(profile, tmp_path)
         figure = report.accuracy_figure(like, frames := report.all_tables(like), biases=False)
         assert (len(figure.axes) == 3) == (change == {})
-        assert ("curves of the paper and the 2019 report" in report.render(like, frames, base="")) == (change == {})
+        assert ("curves of the paper and the 2019 report" in whole(like, frames)) == (change == {})
     plt.close("all")
 
 
@@ -181,7 +184,7 @@ def test_seconds_per_run_are_those_of_all_epochs_whatever_diverged(grid):
 
 def test_a_report_of_nothing_says_so(tmp_path):
     report.write(tables.collect(PROFILE, tmp_path), tmp_path)
-    text = (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text() + (tmp_path / "appendix.md").read_text()
     assert "0 of 3 cells are done" in text
     assert "No cell has been run yet" in text
     assert "curves_" not in text

@@ -39,6 +39,6 @@ def test_every_run_of_a_study_is_whole_fits_and_is_of_the_grids_data(name):
     assert len(fingerprints) == 1
 
 
-def test_the_answer_is_in_the_report(name):
+def test_the_answer_is_in_the_appendix(name):
     answer = (OUTPUTS / name / "answer.md").read_text().strip()
-    assert answer in (REPOSITORY / "report.md").read_text()
+    assert answer in (REPOSITORY / "outputs" / "paper" / "appendix.md").read_text()

@@ -29,10 +29,12 @@ _CONTENTS = "contents.json"  # figures with captions, tables, the runs that were
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found: its title, its text, its figures (file's name: caption), the names of its tables' files."""
+    """What a study found: its title, the finding in a few sentences, the whole text, its figures (file's name: caption,
+    the one for the finding first), the names of its tables' files."""
 
     name: str
     title: str
+    finding: str
     text: str
     figures: dict[str, str]
     tables: list[str]
@@ -46,7 +48,8 @@ def answers(outputs: Path) -> list[Answer]:
         if (folder / _CONTENTS).is_file():
             contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
             text = (folder / "answer.md").read_text(encoding="utf-8")
-            found.append(Answer(name, title, text.strip(), contents["figures"], contents["tables"]))
+            finding = contents.get("finding", "")
+            found.append(Answer(name, title, finding, text.strip(), contents["figures"], contents["tables"]))
     return found
 
 
@@ -62,11 +65,16 @@ def remember(outputs: Path, files: CellFiles, result: Result) -> None:
 
 
 def write(
-    outputs: str | Path, answer: str, drawn: dict[str, tuple[Figure, str]], tables: dict[str, pd.DataFrame]
+    outputs: str | Path,
+    answer: str,
+    drawn: dict[str, tuple[Figure, str]],
+    tables: dict[str, pd.DataFrame],
+    finding: str = "",
 ) -> None:
     """Write a study's answer.md, figures/*.svg and .png, and tables/*.csv under `outputs`, for the report.
 
-    `drawn` holds each figure with its caption, which says what it shows to whoever has not read the text.
+    `drawn` holds each figure with its caption, which says what it shows to whoever has not read the text. `finding`, if
+    there is one, goes with the first of them into the report itself, `answer` into its appendix.
     """
     outputs = Path(outputs)
     for name, (figure, _) in drawn.items():
@@ -77,7 +85,7 @@ def write(
     with atomically(outputs / "answer.md") as temporary:
         temporary.write_text(answer + "\n", encoding="utf-8")
     captions = {name: caption for name, (_, caption) in drawn.items()}
-    contents = {"figures": captions, "tables": list(tables)}
+    contents = {"finding": finding, "figures": captions, "tables": list(tables)}
     if outputs.name in STUDIES:
         contents["runs"] = _read.get(outputs.resolve(), {})
         contents["made_of"] = _digest(outputs, contents["runs"])

@@ -1,0 +1,68 @@
+"""What the first lines of the report say was found: each sentence is computed, and is left out where runs say
+otherwise or nothing."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from reproduction.evidence.published import SOURCES
+from reproduction.protocol.variants import DEPTHS
+
+
+def first(text: str) -> str:
+    """The first sentence of a text."""
+    return re.split(r"(?<=[.?!]) (?=[A-Z])", text)[0]
+
+
+def found(frames: dict[str, pd.DataFrame]) -> list[str]:
+    """The sentences that the tables of `contents.all_tables` allow."""
+    if "claims" not in frames:
+        return []
+    written = [_verdicts(frames["claims"]), _lead(frames, "enorm", "baseline", "ENorm", "the baseline")]
+    written += [_lead(frames, "enorm_batch_norm", "batch_norm", "ENorm + BN", "BN alone"), _trend(frames)]
+    return [sentence for sentence in written if sentence]
+
+
+def _verdicts(judged: pd.DataFrame) -> str:
+    of_2019 = judged[judged["name"].str.startswith("R")]
+    if of_2019.empty:
+        return ""
+    counts = of_2019["verdict"].value_counts().reindex(["reproduced", "not reproduced", "inconclusive"], fill_value=0)
+    are = "is" if counts["not reproduced"] == 1 else "are"
+    return (
+        f"Of {len(of_2019)} claims of the 2019 report, {counts['reproduced']} are reproduced, "
+        f"{counts['not reproduced']} {are} not, and for {counts['inconclusive']} these runs cannot tell."
+    )
+
+
+def _row(frames: dict[str, pd.DataFrame], a: str, b: str) -> pd.Series | None:
+    table = frames["comparisons"]
+    rows = table[(table["variant"] == a) & (table["against"] == b)]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _lead(frames: dict[str, pd.DataFrame], a: str, b: str, title: str, against: str) -> str:
+    """How much better `a` is than `b`, where that is sure."""
+    row = _row(frames, a, b)
+    if row is None or not row["low"] > 0:
+        return ""
+    here = f"**{title} is {row['difference']:.1f} points more accurate than {against}**"
+    depths = "all depths" if row["depths"] == len(DEPTHS) else f"{row['depths']} depths"
+    here += f" (± {row['difference'] - row['low']:.1f}), as a mean over {depths}"
+    table = frames["published_differences"].set_index(["variant", "against"])
+    if (a, b) not in table.index or table.loc[(a, b), list(SOURCES)].isna().any():
+        return f"{here}."
+    theirs = " and ".join(f"{table.loc[(a, b), source]:.1f} in the {title}" for source, title in SOURCES.items())
+    return f"{here}; it was {theirs}."
+
+
+def _trend(frames: dict[str, pd.DataFrame]) -> str:
+    """Whether ENorm's lead over the baseline changes with depth, where that is sure."""
+    row = _row(frames, "enorm", "baseline")
+    if row is None or np.isnan(row["trend_low"]) or row["trend_low"] <= 0 <= row["trend_high"]:
+        return ""
+    how = "grows" if row["trend"] > 0 else "shrinks"
+    half = row["trend"] - row["trend_low"]
+    by = f"{abs(row['trend']):.1f} points (± {half:.1f}) for 10 more layers"
+    return f"ENorm's lead over the baseline **{how} with depth**, by {by}."

@@ -1,0 +1,198 @@
+"""The report's two texts: the page, and the appendix with everything else. Templates are in evidence/templates."""
+
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from reproduction.evidence import answers, comparisons, figures, published, spread
+from reproduction.evidence.claims.elsewhere import HOURS_IN_2019, RUNS_IN_2019
+from reproduction.evidence.report import markdown, sentences
+from reproduction.evidence.report.contents import follows_protocol, variants
+from reproduction.evidence.results import Result
+from reproduction.evidence.tables import Grid
+from reproduction.protocol.data_sets import DATA_SETS
+from reproduction.protocol.profiles import Profile
+from reproduction.protocol.variants import VARIANTS
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+FINDINGS = ("norms_or_rates", "biases", "batch_norm_at_depth", "details")
+"""The studies whose finding is on the page, where they have one; all are in the appendix."""
+
+
+def page(
+    grid: Grid, frames: dict[str, pd.DataFrame], base: str = "", root: str = "../../", more: str | None = None
+) -> str:
+    """The report in Markdown, made of `frames` as `all_tables` gives them; links to its tables, figures and notebooks
+    start with `base`, others with `root`. `more` is where the appendix is."""
+    return _render("page.md.j2", grid, frames, base, root, more or f"{base}appendix.md")
+
+
+def appendix(grid: Grid, frames: dict[str, pd.DataFrame], base: str = "", root: str = "../../") -> str:
+    """What is behind the page, likewise."""
+    return _render("appendix.md.j2", grid, frames, base, root, "")
+
+
+def _render(template: str, grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str, more: str) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(
+        base=base,
+        root=root,
+        more=more,
+        base_of_studies=f"{root}outputs/studies/",
+        titles={name: variant.title for name, variant in VARIANTS.items()},
+        **_about_the_protocol(grid),
+        **_about_the_runs(grid, frames),
+        **_about_the_claims(frames),
+        **_about_the_studies(grid),
+        **_about_the_cost(grid, frames["cost"]),
+    )
+
+
+def status_sentence(grid: Grid) -> str:
+    """How much of the profile there is, and on what data, in a few sentences of Markdown."""
+    cells, missing = len(grid.profile.cells()), len({**grid.missing, **grid.problems})
+    runs = sum(_asked_runs(result) for result in grid.results.values())
+    sentence = f"**{cells - missing} of {cells} cells are done** ({runs} of {_total_runs(grid)} runs)."
+    if missing:
+        sentence += f" {missing} are not, and shown as such."
+    data = sorted({result.data for result in grid.results.values()})
+    return sentence + (f" Data: {'; '.join(data)}." if data else "")
+
+
+def _total_runs(grid: Grid) -> int:
+    return sum(len(cell.seeds) for cell in grid.profile.cells())
+
+
+def _asked_runs(result: Result) -> int:
+    """How many of the runs that were asked for a cell has, without the further ones where all diverged."""
+    return len(set(result.parameters.seeds) & {run["seed"] for run in result.runs})
+
+
+def _about_the_protocol(grid: Grid) -> dict[str, object]:
+    profile = grid.profile
+    return {
+        "folder": f"outputs/{profile.name}",
+        "profile": profile,
+        "learning_rate": profile.learning_rate or DATA_SETS[profile.dataset].learning_rate,  # else Table 1's
+        "rates_table": markdown.rates(grid),
+        "other_parts": _other_parts(profile),
+        "follows_protocol": follows_protocol(grid),
+        "repeats": ", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in profile.repeats.items()),
+        "cs": sorted({cell.c for cell in profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
+    }
+
+
+def _about_the_runs(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, object]:
+    """Accuracies, figures, and what is missing or did not train."""
+    runs, status, accuracy = frames["runs"], frames["status"], frames["accuracy"]
+    main, biased = (variants(grid.profile, biases=biases) for biases in (False, True))
+    return {
+        "status_sentence": status_sentence(grid),
+        "data": "; ".join(sorted({result.data for result in grid.results.values()})) or "none yet",
+        "missing": status[status["status"] != "done"],
+        "untrained": runs[runs["fate"] != "trained"],
+        "seed_spread": spread.in_words(frames["seed_spread"]),
+        "seed_noise": spread.noise_in_words(frames["seed_spread"]),
+        "main": [VARIANTS[name].title for name in main],
+        "biased": [VARIANTS[name].title for name in biased],
+        "main_grey": _grey(grid, main),
+        "biased_grey": _grey(grid, biased),
+        "main_table": markdown.accuracy(grid, accuracy, main),
+        "bias_table": markdown.accuracy(grid, accuracy, biased),
+        "single": _with_single_runs(accuracy),
+        "curves": _any_curve(grid, main),
+        "bias_curves": _any_curve(grid, biased),
+        "panels": figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
+    }
+
+
+def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
+    judged, compared = frames.get("claims"), frames["comparisons"]
+    return {
+        "claims": judged,
+        "claims_table": markdown.table_or_none(markdown.claims, judged),
+        "found": sentences.found(frames),
+        "rules": {} if judged is None else judged.groupby("rule", sort=False)["name"].agg(list).to_dict(),
+        "compared": markdown.table_or_none(comparisons.markdown, compared),
+        "published_differences": markdown.table_or_none(
+            published.differences_markdown, frames.get("published_differences")
+        ),
+        "published_levels": markdown.table_or_none(published.levels_markdown, frames.get("published_levels")),
+    }
+
+
+def _about_the_studies(grid: Grid) -> dict[str, object]:
+    answered = (
+        {answer.name: answer for answer in answers.answers(answers.OUTPUTS)} if grid.profile.name == "paper" else {}
+    )
+    findings = [answered[name] for name in FINDINGS if name in answered and answered[name].finding]
+    return {
+        "answers": list(answered.values()),
+        "findings": findings,
+        "headlines": [sentences.first(answer.finding) for answer in findings],
+        "unanswered": [title for name, title in answers.STUDIES.items() if name not in answered],
+    }
+
+
+def _about_the_cost(grid: Grid, cost: pd.DataFrame) -> dict[str, object]:
+    """Time, and what the runs were made with."""
+    results, runs = grid.results.values(), int(cost["runs"].sum())
+    return {
+        "cost_table": markdown.cost(cost),
+        "duration": _duration(cost["seconds"].sum()),
+        "runs_done": runs,
+        "restarts": runs - sum(map(_asked_runs, results)),
+        "runs_total": _total_runs(grid),
+        "hours": cost["seconds"].sum() / 3600,
+        "minutes_per_run": cost["seconds_per_run"].median() / 60,
+        "hours_in_2019": HOURS_IN_2019,
+        "runs_in_2019": RUNS_IN_2019,
+        "devices": sorted({_device(device) for result in results for device in result.devices}),
+        "versions": sorted({_versions(run["versions"]) for result in results for run in result.runs}),
+        "commits": sorted({run["git_commit"] for result in results for run in result.runs}),
+    }
+
+
+def _other_parts(profile: Profile) -> list[str]:
+    """What stands between linear layers and is no ReLU, alone or after a normalization, and in which variants."""
+    between = {VARIANTS[name].title: VARIANTS[name].between for name in profile.repeats}
+    with_relu = ("relu", "batch_norm", "group_norm")
+    return [f"`{part}` in {title}" for title, part in between.items() if part not in with_relu]
+
+
+def _grey(grid: Grid, names: list[str]) -> list[str]:
+    """Whose curves are behind those of the variants `names` in a figure."""
+    if not follows_protocol(grid):
+        return []
+    drawn = published.behind(names, grid.profile.depths)
+    return [f"the {title}" for source, title in published.SOURCES.items() if source in set(drawn["source"])]
+
+
+def _any_curve(grid: Grid, names: list[str]) -> bool:
+    """Whether one of these variants has an epoch to draw."""
+    return any(name in names and not result.frame["diverged"].all() for (name, _), result in grid.results.items())
+
+
+def _with_single_runs(accuracy: pd.DataFrame) -> list[str]:
+    """The variants that have cells with a single run that trained, by title."""
+    own = set(accuracy.loc[accuracy["n"] == 1, "variant"])
+    return [variant.title for name, variant in VARIANTS.items() if name in own]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+
+
+def _device(device: dict) -> str:
+    return device["name"] + (f" ({device['threads']} of {device['cores']} cores)" if "threads" in device else "")
+
+
+def _versions(versions: dict) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
