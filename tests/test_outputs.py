@@ -48,7 +48,7 @@ def test_one_data_set_one_precision(committed):
     grid, _ = committed
     metadata = [result.metadata for result in grid.results.values()]
     assert len({m["data"]["fingerprint"] for m in metadata}) == 1
-    assert {result.parameters.precision for result in grid.results.values()} == {"float32"}
+    assert {result.parameters.precision for result in grid.results.values()} == {grid.profile.precision}
 
 
 def test_learning_rates_are_those_of_table_1(committed):
