@@ -110,7 +110,7 @@ def _refuse_attention(model: nn.Module, layers: dict[str, nn.Linear]) -> None:
 
 def _refuse_shared_memory(model: nn.Module, layers: dict[str, nn.Linear]) -> None:
     everything = chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False))
-    spans = {name: span for name, tensor in everything if (span := _span(tensor)) is not None}
+    spans = {name: place for name, tensor in everything if (place := span(tensor)) is not None}
     for own in (f"{name}.{kind}" for name in layers for kind in ("weight", "bias")):
         if own not in spans:
             continue
@@ -123,7 +123,7 @@ def _refuse_shared_memory(model: nn.Module, layers: dict[str, nn.Linear]) -> Non
                 )
 
 
-def _span(tensor: Tensor) -> tuple[torch.device, int, int] | None:
+def span(tensor: Tensor) -> tuple[torch.device, int, int] | None:
     """Where in memory a tensor's numbers are: device, first and last byte; None where it has none."""
     if nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided or not tensor.numel() or tensor.is_meta:
         return None

@@ -1,131 +1,133 @@
 """ENorm in any training loop: which layers of a model are balanced, and what goes along with their weights."""
 
 import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
-from equinorm import chain
-from equinorm.algorithm import (
-    bias_step_factors,
-    check_c,
-    check_numbers,
-    checked_biases,
-    equi_normalize_,
-    layer_rate_factors,
-)
+from equinorm import chain, table
+from equinorm.algorithm import check_c, check_numbers, checked_biases, equi_normalize_
 from equinorm.function_change import relative_change
+from equinorm.graph import BatchNormRescaling, record
+from equinorm.groups import Group, chain_groups, cycles, recorded_groups
+from equinorm.layers import Layer, Scaled
+from equinorm.optimizers import check_optimizer, state_to_scale
 
-
-def parameter_groups(model: nn.Module, learning_rate: float, c: float = 1.2) -> list[dict]:
-    """For ``torch.optim.SGD`` with ENorm: the parameters of `model`, the rate of each linear layer's bias times s_k^2.
-
-    The layers are those that :class:`ENorm` balances, in the same order; see `algorithm.bias_step_factors`. Raises
-    ValueError for a c that is not a finite number above 0.
-    """
-    check_c(c)
-    layers = _linear(model)
-    scaled = [
-        {"params": [layer.bias], "lr": learning_rate * factor}
-        for layer, factor in zip(layers, bias_step_factors(len(layers), c), strict=True)
-        if layer.bias is not None
-    ]
-    return [{"params": _others(model, scaled), "lr": learning_rate}, *scaled]
-
-
-def layer_rate_groups(model: nn.Module, learning_rate: float, c: float = 1.2, *, weight_decay: float) -> list[dict]:
-    """For ``torch.optim.SGD`` without ENorm: the parameters of `model`, each linear layer's weight with the rate that
-    ENorm with c amounts to, `learning_rate` times c^(L + 1 - 2k) for layer k = 1 ... L.
-
-    Give `weight_decay` here, not to the optimizer: each group has its own, such that a step takes the same part off all
-    weights. In deep networks let c grow over the first epochs, c^(1/4), c^(2/4), ...; with all of it at once they
-    diverge (`algorithm.layer_rate_factors`). The layers are the model's ``nn.Linear`` modules, in the order of
-    ``model.modules()``. Raises ValueError for a c that is not a finite number above 0.
-    """
-    check_c(c)
-    layers = _linear(model)
-    scaled = [
-        {"params": [layer.weight], "lr": learning_rate * factor, "weight_decay": weight_decay / factor}
-        for layer, factor in zip(layers, layer_rate_factors(len(layers), c), strict=True)
-    ]
-    rest = {"params": _others(model, scaled), "lr": learning_rate, "weight_decay": weight_decay}
-    return [rest, *scaled] if rest["params"] else scaled
-
-
-def _linear(model: nn.Module) -> list[nn.Linear]:
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
-
-
-def _others(model: nn.Module, groups: list[dict]) -> list[nn.Parameter]:
-    """The parameters that are in none of the groups."""
-    own = {id(parameter) for group in groups for parameter in group["params"]}
-    return [parameter for parameter in model.parameters() if id(parameter) not in own]
+Asymmetry = float | Sequence[float] | Mapping[str, float] | Callable[[int], float]
+_FUNCTION_KEPT = 1e-3  # rescaling by powers of two is exact in all dtypes, so that rounding has next to no part in it
 
 
 class ENorm:
-    """ENorm for a model whose ``nn.Linear`` layers follow each other, in two lines of any training loop.
+    """ENorm for anyone's model, in two lines of any training loop.
 
     ::
 
-        enorm = ENorm(model, c=1.2, optimizer=optimizer)   # once
-        optimizer.step(); enorm.step()                     # after every SGD step
+        enorm = ENorm(model, c=1.2, optimizer=optimizer, example=images)   # once
+        optimizer.step(); enorm.step()                                     # after every step
+        print(enorm)                                                       # what is balanced, and what is not and why
 
     Arguments:
 
-    - model: its ``nn.Linear`` modules, in the order of ``model.modules()``, are the layers; between them only
-      functions that take each unit by itself, with f(a x) = a f(x) for a > 0 (ReLU, dropout, ...), leave the function
-      of the model as it is.
-    - c, norm, cycles: see :func:`equi_normalize_`.
-    - optimizer: a ``torch.optim.SGD`` with momentum. A gradient scales as the inverse of its weight, so the momentum
-      buffers are divided where the weights are multiplied.
+    - model: what is between its layers decides which are balanced; see `example`.
+    - c: how much larger R, the norm of what takes a channel, shall be than L, the norm of what makes it. A number; one
+      number for each balanced line of the table, in a list or by the name of its first maker; or a function of the
+      line's number 1, 2, ...
+    - norm, cycles: see :func:`equi_normalize_`.
+    - optimizer: its means of gradients are rescaled along with the weights; for the kinds, see `optimizers`.
+    - example: what the model is called with, a tensor, a tuple of arguments or a dict of them by name. The model is run
+      on it, in eval mode and in training mode, to see what makes each activation, what it passes through, and what
+      takes it (`graph`). Channels that are tied, by residual connections say, are balanced together; what cannot be
+      balanced without changing the function of the model is left alone, and `print` says why. That the function stays
+      is then tested on the example.
+      Without an example, the ``nn.Linear`` modules in the order of ``model.modules()`` are taken as one chain, nothing
+      else is balanced, and what `forward` does between them is not seen: measure it with `check`.
+    - every: balance at each so-manieth call of `step`.
+    - batch_norm: what to do where BatchNorm follows a layer. None: leave the channels alone. "gamma_beta": multiply
+      gamma and beta instead of the row, which keeps the function. "row": as the paper does, which changes it: in
+      training BatchNorm undoes what happens to the row, and only the columns of the next layer shrink or grow.
+    - norms: "sequential" as in Algorithm 1, or "simultaneous": all taken before the first is rescaled.
+    - balance_last_pair: False leaves alone the channels that the output layer takes, as the authors' code does.
+    - strict: raise ValueError where any hidden activation is left alone.
 
-    What can be seen from outside is refused with a ValueError: fewer than two linear layers or some that do not fit,
-    another kind of optimizer, and the cases of :func:`chain.linear_chain` (shared and computed weights, attention, Tanh
-    or a convolution between the layers, ...). Of BatchNorm, and of what is not known, it warns.
+    Everything is rescaled in place, so that views of parameters, compiled graphs (``torch.compile``), the replicas of
+    ``DataParallel`` and the buckets of ``DistributedDataParallel`` stay right. Under the latter each process rescales
+    its own copy; equal weights on equal devices become equal weights. Gradients are not rescaled: call `step` after
+    ``optimizer.step()`` and before the next backward pass. Sharded parameters (FSDP) are left alone.
 
-    What cannot be seen is what `forward` does: residual connections, functional activations (``torch.tanh(x)``), layers
-    that it uses twice, in another order, side by side (attention by hand) or not at all, and hooks. There a step
-    changes what the model computes, and nothing says so. Measure it once, before training: `check`.
+    Raises ValueError, with the model untouched, for a model that fails on the example, one of which nothing can be
+    balanced, arguments out of range, an optimizer of another kind or over other parameters; without an example also in
+    the cases of :func:`chain.linear_chain`. A model that does things that cannot be seen is found by the test, too.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        c: float = 1.2,
+        c: Asymmetry = 1.2,
         norm: float = 2,
         cycles: int = 1,
         optimizer: torch.optim.Optimizer | None = None,
+        *,
+        example: object = None,
+        every: int = 1,
+        batch_norm: BatchNormRescaling | None = None,
+        norms: Literal["sequential", "simultaneous"] = "sequential",
+        balance_last_pair: bool = True,
+        strict: bool = False,
     ) -> None:
-        if optimizer is not None and not isinstance(optimizer, torch.optim.SGD):
-            raise ValueError(
-                f"optimizer is of type {type(optimizer).__name__}; ENorm rescales the momentum of torch.optim.SGD only"
-            )
-        self.model, self.layers = model, chain.linear_chain(model)
-        self.c, self.norm, self.cycles, self.optimizer = c, norm, cycles, optimizer
-        checked_biases(*self._parameters(), names=list(self.layers))
-        check_numbers(c, norm, cycles)
-        doubts = chain.doubts(model, self.layers)
-        if doubts:
-            warnings.warn(
-                f"{'; '.join(doubts)}: ENorm may change what this model computes; it does not where only functions "
-                "with f(a x) = a f(x) for a > 0 are, such as ReLU. `check` measures by how much",
-                stacklevel=2,
-            )
+        self.model, self.c, self.norm, self.cycles, self.optimizer = model, c, norm, cycles, optimizer
+        self.every, self.batch_norm, self.norms = every, batch_norm, norms
+        self._calls = 0
+        self._check_arguments(example)
+        self.groups, self.seen_by = self._from_order() if example is None else self._from_example(example)
+        if not balance_last_pair:
+            self.groups = [_without_last(group) for group in self.groups]
+        self._balanced = [group for group in self.groups if group.reason is None]
+        if not self._balanced:
+            raise ValueError(f"no hidden activation of this model can be balanced{_reasons(self.groups)}")
+        if strict and len(self._balanced) < len(self.groups):
+            raise ValueError(f"not all hidden activations can be balanced{_reasons(self.groups)}")
+        for group, its_c in zip(self._balanced, self._asymmetries(), strict=True):
+            group.c = its_c
+        if optimizer is not None:
+            check_optimizer(optimizer, dict(self._rescaled()))
+        self._chain = self._plain_chain()
+        if example is not None:
+            self._test(example)
 
+    def __str__(self) -> str:
+        c = f"c = {self.c}" if isinstance(self.c, (int, float)) else "c of its own for each"
+        return (
+            f"ENorm balances {len(self._balanced)} of {len(self.groups)} hidden activations, {c}, norm = {self.norm}; "
+            f"layers seen by {self.seen_by}\n{table.table(self.groups)}"
+        )
+
+    __repr__ = __str__
+
+    @torch.no_grad()
     def step(self) -> None:
-        """Rescale the model's weights, its biases, and the optimizer's momentum buffers, in place."""
-        weights, biases = self._parameters()
-        scales = equi_normalize_(weights, biases, c=self.c, norm=self.norm, cycles=self.cycles)
-        if self.optimizer is None:
+        """Rescale weights and biases, and what the optimizer keeps of their gradients, in place."""
+        self._calls += 1
+        if self._calls % self.every:
             return
-        for k, scale in enumerate(scales):
-            _scale_momentum_(self.optimizer, weights[k], scale.reciprocal().unsqueeze(-1))
-            _scale_momentum_(self.optimizer, weights[k + 1], scale.unsqueeze(-2))
-            if biases[k] is not None:
-                _scale_momentum_(self.optimizer, biases[k], scale.reciprocal())
+        if self.optimizer is not None:
+            for _, parameter in self._rescaled():
+                list(state_to_scale(self.optimizer, parameter))  # before anything is changed
+        for scaled in self._rescale():
+            weight, biases = scaled.layer.parameters()
+            increment_version([weight, *biases])  # autograd does not see what is written by `.data`
+            if self.optimizer is not None:
+                for buffer, power in state_to_scale(self.optimizer, weight):
+                    scaled.scale_like_weight_(buffer, power)
+                for bias in biases:
+                    for buffer, power in state_to_scale(self.optimizer, bias):
+                        scaled.scale_like_bias_(buffer, power)
 
     def check(self, *inputs: object, **named_inputs: object) -> float:
-        """By how much one `step` now would change ``model(*inputs)`` in eval mode: ‖after - before‖ / ‖before‖.
+        """By how much a cycle now would change ``model(*inputs)`` in eval mode: ‖after - before‖ / ‖before‖.
 
         The model, its mode and the optimizer are left exactly as they are. Call it before training, on inputs like
         those it will get: near ENorm's fixed point a cycle changes little, whatever the model does with its layers, and
@@ -133,31 +135,166 @@ class ENorm:
 
         Rounding gives about 1e-6 in float32 (5e-7 for 3 layers, 2e-6 for 40), 1e-14 in float64, and 1e-2 where products
         are taken in bfloat16. What is a hundred times as much is no rounding: tanh or GELU in `forward` gives about 0.1
-        to 0.2, attention by hand 0.1, a residual connection 1 and more. With BatchNorm it is large too (1.8 with two
-        of them), since in eval mode BN's running statistics are those of before the step.
+        to 0.2, attention by hand 0.1, a residual connection 1 and more. With BatchNorm's rows rescaled it is large too
+        (1.8 with two of them), since in eval mode BN's running statistics are those of before the step.
 
         Raises ValueError where the model returns no floating-point numbers.
         """
-        weights, biases = self._parameters()
-        # By .data: autograd does not count it as a change, so that a backward pass may still follow.
-        weights = [weight.data for weight in weights]
-        biases = [None if bias is None else bias.data for bias in biases]
-        return relative_change(
-            self.model,
-            lambda: equi_normalize_(weights, biases, c=self.c, norm=self.norm, cycles=self.cycles),
-            [*weights, *(bias for bias in biases if bias is not None)],
-            inputs,
-            named_inputs,
+        return relative_change(self.model, self._rescale, self._values(), inputs, named_inputs)
+
+    def state_dict(self) -> dict[str, int]:
+        """For ``every`` > 1: how often `step` was called. All else is in the model and the optimizer."""
+        return {"calls": self._calls}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self._calls = state["calls"]
+
+    def _check_arguments(self, example: object) -> None:
+        check_numbers(1.0, self.norm, self.cycles)
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
+            raise ValueError(f"every is {self.every!r}; allowed are whole numbers from 1")
+        if self.batch_norm not in (None, "row", "gamma_beta"):
+            raise ValueError(f"batch_norm is {self.batch_norm!r}; allowed are None, 'row' and 'gamma_beta'")
+        if self.norms not in ("sequential", "simultaneous"):
+            raise ValueError(f"norms is {self.norms!r}; allowed are 'sequential' and 'simultaneous'")
+        if self.batch_norm is not None and example is None:
+            raise ValueError(f"batch_norm = {self.batch_norm!r} needs an example to see where BatchNorm is")
+
+    def _from_order(self) -> tuple[list[Group], str]:
+        layers = chain.linear_chain(self.model)
+        weights = [layer.weight for layer in layers.values()]
+        checked_biases(weights, [layer.bias for layer in layers.values()], names=list(layers))
+        if doubts := chain.doubts(self.model, layers):
+            warnings.warn(
+                f"{'; '.join(doubts)}: ENorm may change what this model computes; it does not where only functions "
+                "with f(a x) = a f(x) for a > 0 are, such as ReLU. `check` measures by how much",
+                stacklevel=3,
+            )
+        return chain_groups(layers), "the order of the model's nn.Linear modules alone (no example was given)"
+
+    def _from_example(self, example: object) -> tuple[list[Group], str]:
+        recorder, failure = record(_inner(self.model), *_arguments(example), self.batch_norm)
+        modes = "eval mode and training mode" if failure is None else f"eval mode alone (in training mode: {failure})"
+        return recorded_groups(recorder), f"running the model on the example in {modes}"
+
+    def _asymmetries(self) -> list[float]:
+        """c of each balanced group."""
+        count, c = len(self._balanced), self.c
+        if callable(c):
+            numbers = [c(k) for k in range(1, count + 1)]
+        elif isinstance(c, Mapping):
+            makers = [group.makers[0] for group in self._balanced]
+            if set(c) != set(makers):
+                raise ValueError(f"c has values for {', '.join(c)}; needed is one for each of {', '.join(makers)}")
+            numbers = [c[maker] for maker in makers]
+        elif isinstance(c, Sequence):
+            if len(c) != count:
+                raise ValueError(f"c has {len(c)} values; needed is one for each of {count} balanced activations")
+            numbers = list(c)
+        else:
+            numbers = [c] * count
+        for number in numbers:
+            check_c(number)
+        return numbers
+
+    def _layers(self) -> list[Layer]:
+        """Those that are rescaled, in order."""
+        sides = (side for group in self._balanced for side in (*group.rows, *group.columns))
+        return list(dict.fromkeys(side.layer for side in sides))
+
+    def _rescaled(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and parameters that a step rescales."""
+        for layer in self._layers():
+            weight, biases = layer.parameters()
+            yield f"the weight of {layer.name}", weight
+            for bias in biases:
+                yield f"the bias of {layer.name}", bias
+
+    def _values(self) -> list[Tensor]:
+        return [parameter.data for _, parameter in self._rescaled()]
+
+    def _plain_chain(self) -> list[Layer] | None:
+        """The linear layers where they are one chain, which `equi_normalize_` balances faster."""
+        layers = self._layers()
+        sides = [(group.rows, group.columns, {group.c}) for group in self._balanced]
+        plain = len(layers) == len(sides) + 1 and self.norms == "sequential" and len({g.c for g in self._balanced}) == 1
+        for k, (rows, columns, _) in enumerate(sides):
+            plain = plain and [(s.layer, s.places, s.channels) for s in rows] == [(layers[k], None, None)]
+            plain = plain and [(s.layer, s.places, s.channels) for s in columns] == [(layers[k + 1], None, None)]
+        weights = [layer.parameters()[0] for layer in layers]
+        plain = plain and all(w.dim() == 2 and w.dtype in (torch.float32, torch.float64) for w in weights)
+        plain = plain and len({w.device for w in weights}) == 1 and weights[0].device.type != "mps"
+        return layers if plain else None
+
+    @torch.no_grad()
+    def _rescale(self) -> list[Scaled]:
+        """Rescale weights and biases, by ``.data``, so that `check` may be called between forward and backward."""
+        if self._chain is None:
+            layers = cycles(self._balanced, self.norm, self.cycles, self.norms == "simultaneous")
+            changed = [scaled for scaled in layers.values() if scaled.is_changed]
+            for scaled in changed:
+                scaled.write()
+            return changed
+        layers = [Scaled(layer, self.norm) for layer in self._chain]
+        totals = equi_normalize_(
+            [scaled.weight for scaled in layers],
+            [scaled.biases[0] if scaled.biases else None for scaled in layers[:-1]] + [None],
+            c=self._balanced[0].c,
+            norm=self.norm,
+            cycles=self.cycles,
         )
+        for left, right, d in zip(layers, layers[1:], totals, strict=False):
+            left.rows, right.columns = d, d
+        return layers
 
-    def _parameters(self) -> tuple[list[Tensor], list[Tensor | None]]:
-        for name, layer in self.layers.items():
-            chain.refuse_computed(name, layer)  # weight_norm may come after ENorm was made
-        return [layer.weight for layer in self.layers.values()], [layer.bias for layer in self.layers.values()]
+    def _test(self, example: object) -> None:
+        """Rescale all that is to be balanced at random, and raise ValueError where that changes the model's output."""
+        values, generator = self._values(), torch.Generator().manual_seed(0)
+        if any(value.is_meta for value in values):
+            return
+
+        @torch.no_grad()
+        def rescale() -> None:
+            layers = {layer: Scaled(layer, self.norm) for layer in self._layers()}
+            for group in self._balanced:
+                if not group.changes_function:
+                    d = 2.0 ** torch.randint(-2, 3, (group.count,), generator=generator)
+                    group.multiply(layers, d)
+            for scaled in layers.values():
+                scaled.write()
+
+        change = relative_change(self.model, rescale, values, *_arguments(example))
+        if not change <= _FUNCTION_KEPT:
+            raise ValueError(
+                f"rescaling the layers that were seen changes the model's output on the example by {change:.1g} of its "
+                "norm, so that something in the model takes activations unseen (torch.autograd.Function, torch.jit or "
+                "code that is not PyTorch's), or its output is not finite"
+            )
 
 
-@torch.no_grad()
-def _scale_momentum_(optimizer: torch.optim.Optimizer, parameter: Tensor, factor: Tensor) -> None:
-    buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
-    if buffer is not None:
-        buffer.mul_(factor)
+def _arguments(example: object) -> tuple[tuple, dict]:
+    """What the model is called with."""
+    if isinstance(example, Mapping):
+        return (), dict(example)
+    return (tuple(example) if isinstance(example, tuple) else (example,)), {}
+
+
+def _inner(model: nn.Module) -> nn.Module:
+    """The model that ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel`` was given."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(model, wrappers) or hasattr(model, "_orig_mod"):
+        model = model.module if isinstance(model, wrappers) else model._orig_mod
+    return model
+
+
+def _without_last(group: Group) -> Group:
+    if not group.is_last or group.reason is not None:
+        return group
+    return replace(group, reason="the output layer takes it (balance_last_pair=False)")
+
+
+def _reasons(groups: Sequence[Group]) -> str:
+    """The first few that are left alone."""
+    left = [f"{table.name(group)} ({group.reason})" for group in groups if group.reason is not None]
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    return f": {'; '.join(left[:3])}{more}" if left else ": no activation goes from one layer to another"

@@ -20,7 +20,7 @@ def relative_change(
     Raises ValueError for an output without such numbers.
     """
     cuda = sorted({tensor.device for tensor in changed if tensor.is_cuda}, key=str)
-    with _kept(changed), _buffers_kept(model), _in_eval_mode(model):
+    with _kept(changed), buffers_kept(model), in_mode(model, training=False):
         outputs = []
         for prepare in (lambda: None, change):
             prepare()
@@ -72,7 +72,7 @@ def _kept(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
+def buffers_kept(model: nn.Module) -> Iterator[None]:
     """Put back the model's buffers, those that `forward` replaced by others too."""
     held = [(module, dict(module.named_buffers(recurse=False))) for module in model.modules()]
     with _kept([buffer for _, buffers in held for buffer in buffers.values()]):
@@ -85,10 +85,10 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Not `model.train()` afterwards: parts of a model in training may be in eval mode, such as a frozen BatchNorm."""
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """In training or eval mode; back not by `model.train()`, for parts of a model may differ (a frozen BatchNorm)."""
     flags = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(training)
     try:
         yield
     finally:
