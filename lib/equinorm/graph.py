@@ -133,8 +133,8 @@ class Recorder(TorchFunctionMode):
             self.used_otherwise(weight, "another kind of layer")
         if bias is not None:
             if self._owners.setdefault(bias, name) != name:
-                self.used_otherwise(bias, self._owners[bias])
-                self.channels.fix(use.rows, f"{bias} is used by {self._owners[bias]} too")
+                self.used_otherwise(bias, name)
+                self.channels.fix(use.rows, f"its bias is that of {self._owners[bias]}")
             elif (place := self._place(bias)) not in use.layer.biases:
                 use.layer.biases.append(place)
         for ours, theirs in ((use.columns, columns), (use.measured, measured)):

@@ -244,7 +244,7 @@ def _fix_what_cannot_be_measured(recorder: Recorder, rows: Sequence[Sequence[int
         if use.measured is not None:
             for place, root in enumerate(recorder.channels.roots(use.measured)):
                 if root not in made:
-                    recorder.channels.fix(use.rows[place : place + 1], f"no layer before {use.layer.name} to measure")
+                    recorder.channels.fix(use.rows[place : place + 1], "its BatchNorm follows no layer")
 
 
 def _passed(recorder: Recorder) -> dict[int, dict[str, None]]:

@@ -121,9 +121,11 @@ def _fix(recorder: Recorder, call: Call, reason: str | None = None) -> Tensor:
     labelled = [(tensor, labels) for tensor in call.tensors() if (labels := recorder.labels(tensor)) is not None]
     for _, labels in labelled:
         recorder.channels.fix(labels, reason)
-    for tensor, labels in labelled:  # so that the table shows what is on both sides of it
-        if isinstance(call.result, Tensor) and tensor.shape == call.result.shape:
-            return labels
+    if len(labelled) == 1 and isinstance(call.result, Tensor):
+        ((tensor, labels),) = labelled
+        by_channel = all(other is tensor or other.dim() < 2 for other in call.tensors())
+        if by_channel and call.shapes[id(tensor)] == call.result.shape:
+            return labels  # so that the table shows what is on both sides of it
     return recorder.fixed(reason)
 
 
