@@ -267,8 +267,8 @@ class ENorm:
         if not change <= _FUNCTION_KEPT:
             raise ValueError(
                 f"rescaling the layers that were seen changes the model's output on the example by {change:.1g} of its "
-                "norm, so that something in the model takes activations unseen (torch.autograd.Function, torch.jit or "
-                "code that is not PyTorch's), or its output is not finite"
+                "norm, so that something in the model takes activations unseen (torch.jit, or code that is not "
+                "PyTorch's), or its output is not finite"
             )
 
 

@@ -5,9 +5,8 @@ functional activations, residual connections and layers used twice are seen as t
 modules' classes. Each activation has labels: at each place, the channel (`channels.Channels`) by whose factor d the
 numbers there are multiplied. `operations` says what each function does to them.
 
-Not seen are functions of the user's own in C++, ``torch.autograd.Function`` and ``torch.jit``, and activations that
-leave by other ways than the model's output (a hook that keeps them for a loss). `ENorm` tests what it has been told by
-the model's output.
+Not seen are functions of the user's own in C++ and what ``torch.jit`` has compiled, so `ENorm` tests what it has been
+told on the model's output; nor activations that leave by another way, such as a hook that keeps them for a loss.
 """
 
 import sys

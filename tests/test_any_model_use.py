@@ -1,0 +1,340 @@
+"""ENorm in use: what happens to optimizers, its options, dtypes and wrappers of models, and what it refuses."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import make
+from torch import nn
+from torch.nn import functional
+
+from equinorm import ENorm
+from equinorm.layers import Layer, Scaled
+from equinorm.optimizers import state_to_scale
+
+pytestmark = pytest.mark.portable
+
+
+def bits(model):
+    return [tensor.clone() for tensor in model.state_dict().values()]
+
+
+def same(ours, theirs):
+    return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+# --- optimizers
+
+OPTIMIZERS = {
+    "SGD": lambda p: torch.optim.SGD(p, lr=0.1),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.1),
+    "Nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda p: torch.optim.Adam(p, lr=0.1, eps=0, amsgrad=True),
+    "AdamW": lambda p: torch.optim.AdamW(p, lr=0.1, eps=0, weight_decay=0.1),
+    "NAdam": lambda p: torch.optim.NAdam(p, lr=0.1, eps=0),
+    "RAdam": lambda p: torch.optim.RAdam(p, lr=0.1, eps=0),
+    "Adagrad": lambda p: torch.optim.Adagrad(p, lr=0.1, eps=0),
+    "RMSprop": lambda p: torch.optim.RMSprop(p, lr=0.1, eps=0, momentum=0.9, centered=True),
+}
+
+
+def convolution(seed, kind):
+    torch.manual_seed(seed)
+    layer = kind(4, 6, 3, groups=2).double()
+    return layer, Layer("layer", (layer, "weight"), [(layer, "bias")], groups=2, transposed=layer.transposed)
+
+
+@given(
+    st.sampled_from(sorted(OPTIMIZERS)), st.sampled_from([nn.Conv2d, nn.ConvTranspose1d]), st.integers(0, 99),
+    st.integers(1, 4),
+)  # fmt: skip
+def test_steps_a_rescaling_and_a_step_are_the_same_in_the_coordinates_of_the_rescaled_weights(name, kind, seed, steps):
+    """In which all gradients had been divided by what the weights are multiplied by."""
+    (ours, layer), (theirs, _) = convolution(seed, kind), convolution(seed, kind)
+    scaled = Scaled(layer, 2)
+    scaled.multiply_rows(2 ** torch.randn(6).double())
+    scaled.divide_columns(2 ** torch.randn(4).double())
+    weight_factor, bias_factor = torch.ones_like(ours.weight), torch.ones_like(ours.bias)
+    scaled.scale_like_weight_(weight_factor, 1)
+    scaled.scale_like_bias_(bias_factor, 1)
+    factors = [weight_factor.detach(), bias_factor.detach()]
+    one, other = (OPTIMIZERS[name](model.parameters()) for model in (ours, theirs))
+
+    def step(optimizer, gradients):
+        for parameter, gradient in zip(optimizer.param_groups[0]["params"], gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+    for _ in range(steps):
+        gradients = [torch.randn_like(parameter) for parameter in ours.parameters()]
+        step(one, gradients)
+        step(other, [gradient / factor for gradient, factor in zip(gradients, factors, strict=True)])
+    scaled.write()
+    for buffer, power in state_to_scale(one, ours.weight):
+        scaled.scale_like_weight_(buffer, power)
+    for buffer, power in state_to_scale(one, ours.bias):
+        scaled.scale_like_bias_(buffer, power)
+    with torch.no_grad():
+        for parameter, its in zip(ours.parameters(), theirs.parameters(), strict=True):
+            its.copy_(parameter)  # what the steps so far have done to the weights is not the same, and not meant
+    gradients = [torch.randn_like(parameter) for parameter in ours.parameters()]
+    step(one, gradients)
+    step(other, gradients)
+    for parameter, its in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(parameter, its, rtol=1e-9, atol=1e-12)
+        for key, value in one.state[parameter].items():
+            if isinstance(value, torch.Tensor):
+                torch.testing.assert_close(value, other.state[its][key], rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet_bn", "mobilenet", "unet"])
+def test_momentum_is_that_of_the_rescaled_model_with_c_of_1(name):
+    model, example = make(name)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)  # the buffers are the gradient
+    enorm = ENorm(model, c=1.0, cycles=2, optimizer=optimizer, example=example, batch_norm="gamma_beta")
+    model(example).square().sum().backward()
+    optimizer.step()
+    enorm.step()
+    optimizer.zero_grad()
+    model(example).square().sum().backward()
+    for parameter in model.parameters():
+        torch.testing.assert_close(optimizer.state[parameter]["momentum_buffer"], parameter.grad, rtol=1e-8, atol=1e-8)
+
+
+def test_at_the_fixed_point_for_c_of_1_steps_are_those_without_enorm():
+    """There a cycle changes nothing; after each step it takes back the little that the step has unbalanced."""
+    model, example = make("unet")
+    ENorm(model, c=1.0, cycles=600, example=example).step()
+    old, enorm = copy.deepcopy(model), ENorm(model, c=1.0, example=example)
+    enorm.step()
+    for ours, theirs in zip(model.parameters(), old.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=0)
+
+
+class Remembering(torch.optim.SGD):
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["last"] = parameter.detach().clone()
+
+
+def test_an_optimizer_that_keeps_what_is_not_known_is_an_error_before_anything_changes():
+    model, example = make("mlp")
+    optimizer = Remembering(model.parameters(), lr=0.1)
+    enorm = ENorm(model, optimizer=optimizer, example=example)
+    optimizer.step()
+    old = bits(model)
+    with pytest.raises(ValueError, match=r"optimizer \(Remembering\) keeps 'last' for each weight"):
+        enorm.step()
+    assert same(bits(model), old)
+
+
+# --- options
+
+
+def test_every_so_manieth_step_balances_also_after_a_restart():
+    model, example = make("vgg")
+    enorm, changed = ENorm(model, every=3, example=example), []
+    for k in range(6):
+        if k == 4:
+            state = enorm.state_dict()
+            enorm = ENorm(model, every=3, example=example)
+            enorm.load_state_dict(state)
+        old = bits(model)
+        enorm.step()
+        changed.append(not same(bits(model), old))
+    assert changed == [False, False, True] * 2
+
+
+@pytest.mark.parametrize(
+    "c",
+    [lambda k: (0.8, 1.0, 1.3)[k - 1], [0.8, 1.0, 1.3], {"0": 0.8, "3": 1.0, "7": 1.3}],
+    ids=["depth", "list", "names"],
+)
+def test_c_may_differ_from_layer_to_layer(c):
+    model, example = make("vgg", wild=False)
+    ENorm(model, c=c, cycles=200, example=example).step()
+    layers = [model[0], model[3], model[7], model[9]]
+    for (left, right), its_c, channels in zip(pairwise(layers), (0.8, 1.0, 1.3), (6, 8, 10), strict=True):
+        made = left.weight.flatten(1).norm(dim=1)
+        taken = right.weight.transpose(0, 1).reshape(channels, -1).norm(dim=1)
+        torch.testing.assert_close(taken, its_c * made)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.01)])
+def test_weights_of_16_bits_are_balanced_with_norms_of_more(dtype, tolerance):
+    model, example = make("densenet", dtype, wild=False)
+    exact = copy.deepcopy(model).double()
+    assert ENorm(model, cycles=4, example=example).check(example) < tolerance
+    ENorm(model, cycles=4, example=example).step()
+    ENorm(exact, cycles=4, example=example.double()).step()
+    for ours, theirs in zip(model.parameters(), exact.parameters(), strict=True):
+        assert ours.dtype == dtype
+        assert torch.equal(ours, theirs.to(dtype))  # each entry is rounded once, however many cycles
+
+
+def test_on_the_meta_device_everything_goes_the_same_way():
+    model, example = make("resnet_bn")
+    there = ENorm(model.to("meta"), example=example.to("meta"), batch_norm="gamma_beta")
+    there.step()
+    model, _ = make("resnet_bn")
+    assert str(ENorm(model, example=example, batch_norm="gamma_beta")) == str(there)
+
+
+def test_a_copy_of_both_is_independent():
+    model, example = make("resnet_bn")
+    optimizer = torch.optim.Adam(model.parameters())
+    enorm = ENorm(model, optimizer=optimizer, example=example, batch_norm="gamma_beta")
+    old = bits(model)
+    its_model, its_enorm = copy.deepcopy((model, enorm))
+    its_enorm.step()
+    assert its_enorm.model is its_model
+    assert same(bits(model), old) and not same(bits(its_model), old)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_weights_may_be_loaded_after_enorm_was_made(assign):
+    (model, example), (other, _) = make("vgg"), make("vgg", seed=1)
+    enorm = ENorm(model, example=example)
+    model.load_state_dict(copy.deepcopy(other.state_dict()), assign=assign)
+    enorm.step()
+    ENorm(other, example=example).step()
+    assert same(bits(model), bits(other))
+
+
+@pytest.mark.parametrize("wrap", [lambda model: torch.compile(model, backend="eager"), nn.DataParallel])
+def test_a_wrapped_model_is_balanced_as_it_is_without(wrap):
+    (model, example), (other, _) = make("resnet"), make("resnet")
+    wrapped = wrap(model)
+    with torch.no_grad():
+        before = wrapped(example)
+        enorm = ENorm(wrapped, example=example)
+        enorm.step()
+        torch.testing.assert_close(wrapped(example), before, rtol=1e-10, atol=1e-10)
+    ENorm(other, example=example).step()
+    assert same(bits(model), bits(other))
+    assert enorm.groups[0].makers[0] == "stem"
+
+
+def test_autograd_notices_a_step_between_forward_and_backward():
+    model, example = make("vgg")
+    enorm = ENorm(model, example=example)
+    loss = model(example).sum()
+    enorm.check(example)
+    loss.backward(retain_graph=True)
+    enorm.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_making_it_leaves_no_trace():
+    model, example = make("resnet_bn")
+    model.train()
+    model.bn.eval()
+    old, given, random = bits(model), example.clone(), torch.get_rng_state()
+    ENorm(model, example=example, batch_norm="gamma_beta")
+    assert same(bits(model), old) and torch.equal(example, given) and torch.equal(torch.get_rng_state(), random)
+    assert model.training and model.stem.training and not model.bn.training
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+# --- refusals
+
+
+class Unseen(nn.Module):
+    """A function that TorchScript has compiled, in which PyTorch shows nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(12, 5), nn.Linear(5, 3)
+        self.exp = torch.jit.trace(torch.exp, torch.ones(2, 5))
+
+    def forward(self, x):
+        x = self.a(x).relu()
+        return self.b(x) + self.exp(x).sum()
+
+
+REFUSED = {
+    "nothing to balance": (lambda m, x: ENorm(m[0], example=x), "no hidden activation of this model can be"),
+    "nothing that may be": (
+        lambda m, x: ENorm(nn.Sequential(nn.Linear(12, 3), nn.Tanh(), nn.Linear(3, 2)).double(), example=x),
+        r"no hidden activation of this model can be balanced: 0 → 2 \(tanh \(1\)\)",
+    ),
+    "a shape that does not fit": (
+        lambda m, x: ENorm(m, example=x[:, :3]),
+        r"the model cannot be run on the example \(RuntimeError: .*mat1 and mat2 shapes cannot be multiplied",
+    ),
+    "not enough arguments": (
+        lambda m, x: ENorm(m, example=()),
+        r"the model cannot be run on the example \(TypeError: ",
+    ),
+    "c of 0": (lambda m, x: ENorm(m, c=0, example=x), "c is 0; allowed are finite numbers above 0"),
+    "c of too many": (lambda m, x: ENorm(m, c=[1, 1, 1], example=x), "c has 3 values; needed is one for each of 2"),
+    "c of other names": (lambda m, x: ENorm(m, c={"1": 1}, example=x), "c has values for 1; needed is one for each"),
+    "c below 0 at depth": (lambda m, x: ENorm(m, c=lambda k: 1.0 - k, example=x), "c is 0.0; allowed"),
+    "every": (lambda m, x: ENorm(m, every=0, example=x), "every is 0; allowed are whole numbers from 1"),
+    "batch_norm": (lambda m, x: ENorm(m, batch_norm="gamma", example=x), "batch_norm is 'gamma'; allowed are None"),
+    "batch_norm unseen": (lambda m, x: ENorm(m, batch_norm="row"), "batch_norm = 'row' needs an example"),
+    "norms": (lambda m, x: ENorm(m, norms="both", example=x), "norms is 'both'; allowed are 'sequential' and"),
+    "an optimizer of other weights": (
+        lambda m, x: ENorm(m, example=x, optimizer=torch.optim.SGD([torch.ones(3, requires_grad=True)])),
+        "optimizer is not over the weight of 0, which ENorm would rescale",
+    ),
+    "an unknown optimizer": (
+        lambda m, x: ENorm(m, example=x, optimizer=torch.optim.LBFGS(m.parameters())),
+        "optimizer is of type LBFGS; ENorm knows what to do with the state of SGD, Adam",
+    ),
+    "strict": (
+        lambda m, x: ENorm(nn.Sequential(m, nn.Tanh(), nn.Linear(5, 2)).double(), example=x, strict=True),
+        r"not all hidden activations can be balanced: 0\.5 → 2 \(tanh \(1\)\)",
+    ),
+    "what cannot be seen": (
+        lambda m, x: ENorm(Unseen(), example=torch.ones(2, 12)),
+        "rescaling the layers that were seen changes the model's output on the example by .* of its norm, so that",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace. is")
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_done_is_refused_in_one_sentence_and_the_model_is_as_it_was(what):
+    attempt, said = REFUSED[what]
+    model, example = make("mlp")
+    old = bits(model)
+    with pytest.raises(ValueError, match=f"^{said}") as refused:
+        attempt(model, example)
+    assert "\n" not in str(refused.value)
+    assert same(bits(model), old)
+
+
+def test_a_run_in_training_mode_that_fails_is_told():
+    class InEvalModeOnly(nn.Sequential):
+        def forward(self, x):
+            if self.training:
+                raise KeyError("targets")
+            return super().forward(x)
+
+    model = InEvalModeOnly(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    assert "in eval mode alone (in training mode: KeyError: 'targets')" in str(ENorm(model, example=torch.ones(1, 4)))
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_two_lines_in_a_training_loop_train_a_small_network(optimizer):
+    torch.manual_seed(0)
+    model, _ = make("resnet_bn", torch.float32)
+    model.train()
+    x = torch.randn(64, 3, 8, 8)
+    y = x.mean(dim=(2, 3)).argmax(dim=1)
+    optimizer = optimizer(model.parameters(), lr=0.01)
+    enorm = ENorm(model, c=1.1, optimizer=optimizer, example=x, batch_norm="gamma_beta")
+    losses = []
+    for _ in range(80):
+        loss = functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        enorm.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
