@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from benchmarks import cycle, gpu, plain, processes, steps
+from benchmarks import cycle, gpu, models, plain, processes, steps
 from benchmarks.cell import random_images
 from benchmarks.table import markdown
 from reproduction import provenance
@@ -19,6 +19,7 @@ BENCHMARKS = {  # functions that yield the rows of a table, given the arguments 
     "bfloat16": steps.bfloat16,
     "epoch": steps.epoch,
     "cycle": cycle.run,
+    "models": models.run,
     "plain": plain.run,
     "jobs": processes.jobs,
     "memory": processes.memory,

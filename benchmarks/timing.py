@@ -19,7 +19,9 @@ def interleaved(measures: Mapping[str, Callable[[], float]], rounds: int) -> pd.
     return pd.DataFrame(results[1:])
 
 
-def in_blocks(candidates: Mapping[str, Callable[[], object]], threads: int, rounds: int) -> pd.DataFrame:
+def in_blocks(
+    candidates: Mapping[str, Callable[[], object]], threads: int, rounds: int, calls: int = 10, discarded: int = 2
+) -> pd.DataFrame:
     """Seconds of one call of each candidate, timed in blocks of ten calls.
 
     Two calls before each block bring a network's weights (25 MB at p = 19) back into the processor's cache. With one
@@ -28,7 +30,7 @@ def in_blocks(candidates: Mapping[str, Callable[[], object]], threads: int, roun
     """
     clock = time.thread_time if threads == 1 else wall_time
     torch.set_num_threads(threads)
-    return interleaved({name: timed(call, 10, 2, clock) for name, call in candidates.items()}, rounds)
+    return interleaved({name: timed(call, calls, discarded, clock) for name, call in candidates.items()}, rounds)
 
 
 def wall_time() -> float:

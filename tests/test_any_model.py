@@ -336,3 +336,18 @@ def test_what_is_used_in_training_alone_counts():
 
     (group,) = ENorm(Auxiliary(), example=torch.randn(3, 4)).groups
     assert group.takers == ["b", "other"]
+
+
+def test_what_was_not_used_is_named():
+    model = nn.ModuleDict({"used": sequential(), "left": nn.Linear(4, 4)})
+    model.forward = model["used"].forward
+    assert str(ENorm(model, example=torch.randn(3, 4))).endswith("not used on the example: left")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_quantized_layers_are_named_and_left_alone():
+    model = sequential()
+    model[4] = torch.ao.nn.quantized.dynamic.Linear(4, 4)
+    enorm = ENorm(model, example=torch.randn(3, 4))
+    assert line(enorm, "0").reason is None
+    assert line(enorm, "2").reason == "linear_dynamic (4)"

@@ -1,6 +1,7 @@
 """ENorm in use: what happens to optimizers, its options, dtypes and wrappers of models, and what it refuses."""
 
 import copy
+import doctest
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,7 @@ from torch.nn import functional
 from equinorm import ENorm
 from equinorm.layers import Layer, Scaled
 from equinorm.optimizers import state_to_scale
+from reproduction.checkout import REPOSITORY
 
 pytestmark = pytest.mark.portable
 
@@ -338,3 +340,8 @@ def test_two_lines_in_a_training_loop_train_a_small_network(optimizer):
         enorm.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_the_readmes_example_prints_what_it_says():
+    failed, tried = doctest.testfile(str(REPOSITORY / "lib" / "equinorm" / "README.md"), module_relative=False)
+    assert tried >= 5 and not failed

@@ -18,7 +18,7 @@ from equinorm.layers import Layer, Scaled
 from equinorm.optimizers import check_optimizer, state_to_scale
 
 Asymmetry = float | Sequence[float] | Mapping[str, float] | Callable[[int], float]
-_FUNCTION_KEPT = 1e-3  # rescaling by powers of two is exact in all dtypes, so that rounding has next to no part in it
+_EXACT, _SIXTEEN_BITS = 1e-3, 3e-2  # powers of two round nothing, but for what 16 bits have no exponent for
 
 
 class ENorm:
@@ -82,6 +82,7 @@ class ENorm:
         self.every, self.batch_norm, self.norms = every, batch_norm, norms
         self._calls = 0
         self._check_arguments(example)
+        self.unused: list[str] = []
         self.groups, self.seen_by = self._from_order() if example is None else self._from_example(example)
         if not balance_last_pair:
             self.groups = [_without_last(group) for group in self.groups]
@@ -100,9 +101,10 @@ class ENorm:
 
     def __str__(self) -> str:
         c = f"c = {self.c}" if isinstance(self.c, (int, float)) else "c of its own for each"
+        unused = f"\nnot used on the example: {', '.join(self.unused)}" if self.unused else ""
         return (
             f"ENorm balances {len(self._balanced)} of {len(self.groups)} hidden activations, {c}, norm = {self.norm}; "
-            f"layers seen by {self.seen_by}\n{table.table(self.groups)}"
+            f"layers seen by {self.seen_by}\n{table.table(self.groups)}{unused}"
         )
 
     __repr__ = __str__
@@ -174,6 +176,7 @@ class ENorm:
 
     def _from_example(self, example: object) -> tuple[list[Group], str]:
         recorder, failure = record(_inner(self.model), *_arguments(example), self.batch_norm)
+        self.unused = recorder.unused()
         modes = "eval mode and training mode" if failure is None else f"eval mode alone (in training mode: {failure})"
         return recorded_groups(recorder), f"running the model on the example in {modes}"
 
@@ -258,13 +261,14 @@ class ENorm:
             layers = {layer: Scaled(layer, self.norm) for layer in self._layers()}
             for group in self._balanced:
                 if not group.changes_function:
-                    d = 2.0 ** torch.randint(-2, 3, (group.count,), generator=generator)
+                    d = 2.0 ** torch.randint(-1, 2, (group.count,), generator=generator)
                     group.multiply(layers, d)
             for scaled in layers.values():
                 scaled.write()
 
         change = relative_change(self.model, rescale, values, *_arguments(example))
-        if not change <= _FUNCTION_KEPT:
+        allowed = _SIXTEEN_BITS if any(value.dtype.itemsize == 2 for value in values) else _EXACT
+        if not change <= allowed:
             raise ValueError(
                 f"rescaling the layers that were seen changes the model's output on the example by {change:.1g} of its "
                 "norm, so that something in the model takes activations unseen (torch.jit, or code that is not "

@@ -65,6 +65,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self._labels = WeakTensorKeyDictionary()
         self._names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        self._seen: set[str] = set()
         self._other_uses: dict[str, str] = {}
         self._owners: dict[str, str] = {}
         self._where: list[str] = []
@@ -73,6 +74,7 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         given = [tensor for tensor in operations.tensors((args, kwargs)) if self._is_followed(tensor)]
         call = operations.Call(function, args, kwargs, {id(tensor): tensor.shape for tensor in given})
+        self._seen.update(self._names[id(tensor)] for tensor in given if id(tensor) in self._names)
         call.result = function(*args, **kwargs)
         if given:
             operations.follow(self, call)
@@ -140,6 +142,14 @@ class Recorder(TorchFunctionMode):
             if ours is not None and theirs is not None:
                 self.channels.tie(ours, theirs)
         return use.rows
+
+    def unused(self) -> list[str]:
+        """Modules with parameters of which none was used."""
+        modules: dict[str, bool] = {}
+        for name in self._names.values():
+            module = name.rpartition(".")[0] or name
+            modules[module] = modules.get(module, False) or name in self._seen
+        return [module for module, used in modules.items() if not used]
 
     def where(self) -> str:
         """The innermost module that runs, as `` (name)``; nothing for the model itself."""
