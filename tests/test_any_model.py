@@ -324,6 +324,16 @@ def test_a_layer_that_is_used_twice_is_balanced_for_both_uses_together():
     assert changed(model, torch.randn(3, 4), enorm.step) < 1e-5
 
 
+def test_a_weight_that_two_kinds_of_layers_use_stays():
+    layers = [nn.Conv1d(4, 4, 1) for _ in range(4)] + [nn.ConvTranspose1d(4, 4, 1), nn.Conv1d(4, 4, 1)]
+    layers[4].weight = layers[3].weight
+    enorm = ENorm(nn.Sequential(*layers), example=torch.randn(2, 4, 3))
+    assert enorm.check(torch.randn(2, 4, 3)) < 1e-5
+    assert line(enorm, "1").reason is None
+    assert line(enorm, "2").reason == "3.weight is used by conv_transpose1d (4) too"
+    assert line(enorm, "3").reason == "conv_transpose1d (4)"
+
+
 def test_what_is_used_in_training_alone_counts():
     class Auxiliary(nn.Module):
         def __init__(self):

@@ -288,6 +288,10 @@ REFUSED = {
         lambda m, x: ENorm(m, example=x, optimizer=torch.optim.LBFGS(m.parameters())),
         "optimizer is of type LBFGS; ENorm knows what to do with the state of SGD, Adam",
     ),
+    "no weight yet": (
+        lambda m, x: ENorm(nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.Linear(3, 2)), example=x),
+        r"0\.weight has no shape yet; call the model once",
+    ),
     "strict": (
         lambda m, x: ENorm(nn.Sequential(m, nn.Tanh(), nn.Linear(5, 2)).double(), example=x, strict=True),
         r"not all hidden activations can be balanced: 0\.5 → 2 \(tanh \(1\)\)",

@@ -87,7 +87,7 @@ import torch, equinorm
 from equinorm import reference
 model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)).double()
 weights, _, _ = reference.equi_normalize([model[0].weight, model[2].weight])
-equinorm.ENorm(model, c=1.2).step()
+equinorm.ENorm(model, c=1.2, example=torch.ones(1, 4).double()).step()
 assert all(torch.allclose(ours.weight, theirs) for ours, theirs in zip((model[0], model[2]), weights))
 """
 

@@ -13,7 +13,7 @@ from equinorm import chain, table
 from equinorm.algorithm import check_c, check_numbers, checked_biases, equi_normalize_
 from equinorm.function_change import relative_change
 from equinorm.graph import BatchNormRescaling, record
-from equinorm.groups import Group, chain_groups, cycles, recorded_groups
+from equinorm.groups import Group, chain_groups, cycles, plain_chain, recorded_groups
 from equinorm.layers import Layer, Scaled
 from equinorm.optimizers import check_optimizer, state_to_scale
 
@@ -217,17 +217,13 @@ class ENorm:
         return [parameter.data for _, parameter in self._rescaled()]
 
     def _plain_chain(self) -> list[Layer] | None:
-        """The linear layers where they are one chain, which `equi_normalize_` balances faster."""
-        layers = self._layers()
-        sides = [(group.rows, group.columns, {group.c}) for group in self._balanced]
-        plain = len(layers) == len(sides) + 1 and self.norms == "sequential" and len({g.c for g in self._balanced}) == 1
-        for k, (rows, columns, _) in enumerate(sides):
-            plain = plain and [(s.layer, s.places, s.channels) for s in rows] == [(layers[k], None, None)]
-            plain = plain and [(s.layer, s.places, s.channels) for s in columns] == [(layers[k + 1], None, None)]
+        """The linear layers, where `equi_normalize_` can balance them, which is faster."""
+        layers = plain_chain(self._balanced)
+        if layers is None or self.norms == "simultaneous":
+            return None
         weights = [layer.parameters()[0] for layer in layers]
-        plain = plain and all(w.dim() == 2 and w.dtype in (torch.float32, torch.float64) for w in weights)
-        plain = plain and len({w.device for w in weights}) == 1 and weights[0].device.type != "mps"
-        return layers if plain else None
+        fits = all(w.dim() == 2 and w.dtype in (torch.float32, torch.float64) for w in weights)
+        return layers if fits and {w.device.type for w in weights} <= {"cpu", "cuda", "meta"} else None
 
     @torch.no_grad()
     def _rescale(self) -> list[Scaled]:

@@ -131,7 +131,7 @@ class Recorder(TorchFunctionMode):
             layer = Layer(name, self._place(weight), **kind)
             use = self.uses[name] = Use(layer, self.channels.new(out), columns, measured)
         elif kind != {key: getattr(use.layer, key) for key in kind}:
-            self.used_otherwise(weight, "another kind of layer")
+            raise ValueError(f"{weight} is used by two kinds of layers")  # which `operations.follow` takes for unknown
         if bias is not None:
             if self._owners.setdefault(bias, name) != name:
                 self.used_otherwise(bias, name)
@@ -207,6 +207,9 @@ def record(
     The model's buffers and modes and the generators are left as they are. Returns the recorder, and why the run in
     training mode failed, where it did. Raises ValueError where the one in eval mode does.
     """
+    for name, parameter in model.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise ValueError(f"{name} has no shape yet; call the model once before ENorm is made")
     recorder, failure = Recorder(model, batch_norm), None
     devices = sorted({tensor.device.index for tensor in model.parameters() if tensor.is_cuda})
     for training in (False, True):

@@ -25,6 +25,10 @@ class Side:
     places: Tensor | None = None
     channels: Tensor | None = None
 
+    def is_whole(self) -> bool:
+        """Whether it is all rows or columns, in the order of the group's channels."""
+        return self.places is None and self.channels is None
+
     def summed_powers(self, norms: Tensor, norm: float, count: int) -> Tensor:
         """For each of the group's channels ``[count]``, the sum of the p-th powers of its norms here."""
         powers = (norms if self.places is None else norms[self._on(norms, "places")]) ** norm
@@ -181,6 +185,17 @@ def chain_groups(layers: Mapping[str, nn.Linear]) -> list[Group]:
         )
         for left, right in pairwise(ours)
     ]
+
+
+def plain_chain(groups: Sequence[Group]) -> list[Layer] | None:
+    """The layers, where each group goes from one to the next, unit by unit, with one c for all."""
+    layers = [groups[0].rows[0].layer, *(group.columns[0].layer for group in groups)]
+    for group, (left, right) in zip(groups, pairwise(layers), strict=True):
+        sides = [*group.rows, *group.columns]
+        if [side.layer for side in sides] != [left, right] or not all(side.is_whole() for side in sides):
+            return None
+    is_chain = len(set(layers)) == len(layers) and len({group.c for group in groups}) == 1
+    return layers if is_chain else None
 
 
 def _ends(of_layers: Sequence[Sequence[int]]) -> dict[int, list[int]]:

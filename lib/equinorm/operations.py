@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,10 @@ def follow(recorder: Recorder, call: Call) -> None:
             _parameters_used(recorder, call)
         return
     operation = OPERATIONS.get(call.name)
-    labels = operation(recorder, call) if operation and "out" not in call.kwargs else None
+    labels = None
+    if operation and "out" not in call.kwargs:
+        with suppress(Exception):  # called in a way that is not foreseen, it is like one that is not listed
+            labels = operation(recorder, call)
     if operation not in LAYERS:
         _parameters_used(recorder, call)
     if labels is None:
@@ -167,16 +171,10 @@ def _moved(recorder: Recorder, call: Call) -> list[Tensor] | None:
 
     args, kwargs = map_tensors(stand_in, call.args), map_tensors(stand_in, call.kwargs)
     try:
-        return list(tensors(_apply(call.function, args, kwargs)))
-    except (RuntimeError, TypeError, NotImplementedError):
-        return None
-
-
-def _apply(function: Callable, args: tuple, kwargs: dict) -> object:
-    try:
-        return function(*args, **kwargs)
+        moved = call.function(*args, **kwargs)
     except RuntimeError:  # not all views can be had of labels that are expanded
-        return function(*map_tensors(Tensor.contiguous, args), **map_tensors(Tensor.contiguous, kwargs))
+        moved = call.function(*map_tensors(Tensor.contiguous, args), **map_tensors(Tensor.contiguous, kwargs))
+    return list(tensors(moved))
 
 
 def _window(recorder: Recorder, call: Call) -> Tensor | None:
