@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-_TOGETHER = 2**18  # entries whose float64 copy is made at once: it stays in the processor's cache
+_TOGETHER = 2**18  # entries whose copy is made at once: it stays in the processor's cache
 
 
 @dataclass(eq=False)
@@ -106,29 +106,31 @@ class Scaled:
         self._row_norms = None
 
     def write(self) -> None:
-        """Rescale weight and biases in place, each entry once: the factors of rows and columns may be out of the
-        weight's range where their quotient is not."""
-        factors, divisors = (self._broadcast(along, axis) for axis, along in enumerate((self.rows, self.columns)))
-        for rows, copy in self._copies():
-            self._view[:, rows].copy_(copy.mul_(factors[:, rows]).div_(divisors))
+        """Rescale weight and biases in place."""
+        self.scale_like_weight_(self.weight, 1)
         for bias in self.biases:
-            bias.copy_(bias.to(self.dtype) * self.rows)
+            self.scale_like_bias_(bias, 1)
 
     def scale_like_weight_(self, tensor: Tensor, power: int) -> None:
-        """Multiply `tensor`, of the weight's shape, in place by the weight's own factors to the `power`."""
+        """Multiply `tensor`, of the weight's shape, in place by the weight's own factors to the `power`.
+
+        Each entry is written once: the factors of rows and columns may be out of range where their quotient is not.
+        """
         view = self.layer.view(tensor)
-        view.mul_(self._broadcast(self.columns, 1) ** -power)
-        view.mul_(self._broadcast(self.rows, 0) ** power)
+        factors = self._broadcast(self.rows**power, 0)
+        divisors = self._broadcast(self.columns**power, 1)
+        for rows, copy in self._copies(view):
+            view[:, rows].copy_(copy.mul_(factors[:, rows]).div_(divisors))
 
     def scale_like_bias_(self, tensor: Tensor, power: int) -> None:
-        tensor.mul_(self.rows**power)
+        tensor.copy_(tensor.to(self.dtype) * self.rows**power)
 
     def _powers(self) -> list[tuple[slice, Tensor]] | Iterator[tuple[slice, Tensor]]:
         """Slices of rows, and the sums over the kernel of the p-th powers of their weights
         ``[groups, rows, in / groups]``; kept where they take less memory than the weight."""
         if self._kept is not None:
             return self._kept
-        powers = ((rows, self._summed_powers(copy)) for rows, copy in self._copies())
+        powers = ((rows, self._summed_powers(copy)) for rows, copy in self._copies(self._view))
         if self._view[0, 0, 0].numel() < 4:  # as large as the weight, and in float64
             return powers
         self._kept = list(powers)
@@ -138,15 +140,15 @@ class Scaled:
         powers = copy.square_() if self.norm == 2 else copy.abs_().pow_(self.norm)
         return powers.flatten(3).sum(3) if copy.dim() > 3 else powers
 
-    def _copies(self) -> Iterator[tuple[slice, Tensor]]:
+    def _copies(self, view: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Slices of rows, and a copy of each ``[groups, rows, in / groups, ...]``, valid until the next one: to have
         memory anew for each takes longer than the arithmetic."""
-        out = self._view.shape[1]
-        together = max(1, _TOGETHER * out // max(1, self._view.numel()))
-        buffer = torch.empty_like(self._view[:, :together], dtype=self.dtype, memory_format=torch.contiguous_format)
+        out = view.shape[1]
+        together = max(1, _TOGETHER * out // max(1, view.numel()))
+        buffer = torch.empty_like(view[:, :together], dtype=self.dtype, memory_format=torch.contiguous_format)
         for start in range(0, out, together):
             rows = slice(start, min(start + together, out))
-            yield rows, buffer[:, : rows.stop - rows.start].copy_(self._view[:, rows])
+            yield rows, buffer[:, : rows.stop - rows.start].copy_(view[:, rows])
 
     def _broadcast(self, factors: Tensor, axis: int) -> Tensor:
         """Factors of rows (axis 0) or columns (axis 1) in the shape of the view."""
