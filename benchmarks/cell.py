@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from reproduction.data.datasets import Dataset
-from reproduction.protocol.parameters import Parameters
+from reproduction.protocol.parameters import Parameters, has_effect
+from reproduction.protocol.variants import VARIANTS
 from reproduction.training import loop, numerics
 from reproduction.training.epoch_rows import epoch_rows
 from reproduction.training.network import FullyConnected
@@ -25,7 +26,8 @@ class Cell:
     """One cell in training. With its learning rate and c the numbers stay finite however long it runs."""
 
     def __init__(self, images: Dataset, variant: str, p: int, precision="float32", seeds=(0,), device="cpu") -> None:
-        self.parameters = Parameters(variant=variant, p=p, precision=precision, seeds=seeds, learning_rate=1e-3, c=1.02)
+        mild = {"learning_rate": 1e-3} | ({"c": 1.02} if has_effect("c", VARIANTS[variant].parts) else {})
+        self.parameters = Parameters(variant=variant, p=p, precision=precision, seeds=seeds, **mild)
         numerics.set_up(precision, torch.device(device))
         self.data, self.seeds = images.to(torch.device(device)), list(seeds)
         self.network = FullyConnected(self.parameters).to(device)
