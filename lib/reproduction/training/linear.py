@@ -71,13 +71,22 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
 def add_product_(target: Tensor, a: Tensor, b: Tensor, *, beta: float, alpha: float) -> None:
     """target <- beta * target + alpha * a @ b, in place, for ``[runs, n, m]``, ``[runs, n, k]``, ``[runs, k, m]``."""
     if a.dtype != target.dtype:  # bfloat16 products, float32 sums
-        target.mul_(beta).add_(multiply(a, b), alpha=alpha)
+        for some, added in zip(_blocks(target), _blocks(multiply(a, b)), strict=True):
+            some.mul_(beta).add_(added, alpha=alpha)
     elif target.device.type != "cpu":
         target.baddbmm_(a, b, beta=beta, alpha=alpha)
     else:
         a = a * alpha  # `a` is smaller than the product; so one pass over the target is enough
         for r in range(target.shape[0]):
             torch.add(_product(a[r], b[r]), target[r], alpha=beta, out=target[r])
+
+
+def _blocks(x: Tensor) -> tuple[Tensor, ...]:
+    """`x` ``[runs, n, m]`` by rows, on a CPU a few at a time: they stay in its cache, and the float32 copy that PyTorch
+    makes of bfloat16 numbers is so small that its memory is not asked of the system anew each time."""
+    if x.device.type != "cpu":
+        return (x,)
+    return x.split(max(1, 2**18 // x[:, :1].numel()), dim=1)
 
 
 class LinearSGD(torch.autograd.Function):
