@@ -73,7 +73,7 @@ def train_epoch(
     batches = epoch_batches(data, parameters, seeds, epoch)
     step = step_of(network, data, parameters, epoch)
     if data.train_labels.is_cuda and epoch > parameters.warmup:
-        return cuda_graphs.run_steps(step, batches)
+        return cuda_graphs.run_steps(step, batches, network.zero_grad)
     losses = []
     for made, batch in enumerate(batches):
         if epoch <= parameters.warmup:
