@@ -8,6 +8,7 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from equinorm import algorithm, equi_normalize_
 from reproduction.protocol.parameters import check_parameters
 from reproduction.protocol.variants import VARIANTS
 from reproduction.training import cuda_graphs, loop
@@ -153,3 +154,31 @@ def test_a_step_of_each_variant_never_leaves_the_device(variant, precision, digi
         losses = step(batch)
     assert losses.shape == (2,)
     assert losses.dtype == torch.float32
+
+
+@pytest.mark.parametrize("size", [1e-38, 1e-30, 1.0, 1e30, 1e38])
+@pytest.mark.parametrize("norm", [1, 2, 3])
+def test_a_gpus_norms_are_those_in_float64(size, norm):
+    """Beyond about 1e19 and 1e-19, squares leave the range of float32."""
+    x = size * torch.randn(2, 300, 50, generator=torch.Generator().manual_seed(0)).clamp(-3, 3)
+    x[0, :, 7] = 0
+    for dim in (-1, -2):
+        exact = torch.linalg.vector_norm(x.double(), ord=norm, dim=dim)
+        torch.testing.assert_close(algorithm.scaled_norms(x, dim, norm), exact, rtol=2e-6, atol=0)
+
+
+def test_a_gpus_norms_of_what_is_not_finite_are_not_finite():
+    rows = torch.tensor([[1.0, torch.inf], [1.0, torch.nan], [3.0, 4.0]])
+    finite = algorithm.scaled_norms(rows, -1).isfinite()
+    assert finite.tolist() == [False, False, True]
+
+
+def test_a_cycle_with_a_gpus_norms_is_that_of_the_cpu(monkeypatch):
+    weights = [layer.detach() for layer in FullyConnected(check_parameters(GIVEN | {"variant": "enorm"})).weights]
+    balanced = [weight.clone() for weight in weights]
+    equi_normalize_(weights, cycles=3)
+    monkeypatch.setattr(algorithm, "cpu_kernels", None)
+    monkeypatch.setattr(algorithm, "norms", algorithm.scaled_norms)
+    equi_normalize_(balanced, cycles=3)
+    for weight, other in zip(weights, balanced, strict=True):
+        torch.testing.assert_close(other, weight, rtol=2e-6, atol=0)

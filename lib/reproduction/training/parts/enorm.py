@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from equinorm.algorithm import equi_normalize_, unit_scales
+from equinorm.algorithm import equi_normalize_, norms, unit_scales
 from reproduction.protocol.parameters import Parameters
 
 
@@ -63,6 +63,4 @@ def _batch_norm_cycle_(weights: Sequence[Tensor], affine: Sequence[tuple[Tensor,
 
 def _scale(left: Tensor, right: Tensor, c: float) -> Tensor:
     """d ``[..., out]`` from the weights as they are."""
-    left_norms = torch.linalg.vector_norm(left, dim=-1, dtype=torch.float64)
-    right_norms = torch.linalg.vector_norm(right, dim=-2, dtype=torch.float64)
-    return unit_scales(left_norms, right_norms, c).to(left.dtype)
+    return unit_scales(norms(left, -1), norms(right, -2), c).to(left.dtype)
