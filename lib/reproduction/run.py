@@ -52,6 +52,7 @@ def run(
     if not found.missing and found.result is not None:
         print(f"{files.csv}: all runs are there already; nothing is trained (remake = True trains them again)")
     if found.missing:
+        devices.check_precision(checked.precision, torch_device)
         dataset = datasets.load(checked.dataset)
         print(_settings(checked))
     while found.missing:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from reproduction.protocol.parameters import Precision
+
 
 def resolve_device(name: str) -> torch.device:
     """The device called `name`; "auto" is a CUDA GPU where there is one, else the CPU. Raises ValueError."""
@@ -20,6 +22,15 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device = {name!r}: this machine has {torch.cuda.device_count()} CUDA GPUs")
     return device
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raise ValueError where `device` has no products of this precision, in a sentence that says what to take."""
+    if precision == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision = 'tf32': a CUDA GPU is needed, the device is {device.type}")
+    if precision != "float32" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        name = torch.cuda.get_device_name(device)
+        raise ValueError(f"precision = {precision!r}: the {name} has no such products; take precision = 'float32'")
 
 
 def describe_device(device: torch.device) -> dict[str, str | int]:

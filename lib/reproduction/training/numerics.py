@@ -9,6 +9,7 @@ import os
 import torch
 
 from reproduction.protocol.parameters import Precision
+from reproduction.training.devices import check_precision
 from reproduction.training.linear import multiply
 
 _ROUNDING = 1e-5  # relative; float32 products of this size are off by 1e-7, TF32 by 3e-4, bfloat16 by 3e-3
@@ -23,8 +24,7 @@ SWITCHES = (
 
 def set_up(precision: Precision, device: torch.device) -> None:
     """Set what a training at `precision` on `device` needs; raises ValueError where the products are not of it."""
-    if precision == "tf32" and device.type != "cuda":
-        raise ValueError(f"precision = 'tf32': a CUDA GPU is needed, the device is {device.type}")
+    check_precision(precision, device)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.set_default_dtype(torch.float32)
