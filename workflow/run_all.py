@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reproduction.checkout import REPOSITORY
 from reproduction.data import datasets
-from reproduction.evidence import report, results, tables
+from reproduction.evidence import results, tables
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.parameters import Parameters
 from reproduction.protocol.profiles import Profile, load_profile
@@ -103,6 +103,8 @@ def summary_needed(arguments: argparse.Namespace, grid: tables.Grid, outputs: Pa
     """Whether tables, figures and report are to be made. Never of part of what was there, unless that is asked for."""
     if arguments.summary or needed:
         return True
+    from reproduction.evidence import report  # imports what draws figures, which takes a second
+
     return not grid.problems and not report.summary_is_current(grid, outputs)
 
 

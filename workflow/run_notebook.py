@@ -14,6 +14,8 @@ from pathlib import Path
 STARTED_BY = os.getppid()  # before the imports below, which take a second in which a parent can be killed
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "lib")]  # for whoever starts this by hand
+# For nbformat, which checks notebooks. It compiles a grammar of web addresses for a second; notebooks need none of it.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 import nbformat
 import papermill
