@@ -25,7 +25,7 @@ def test_the_paper_and_the_2019_report_are_cited():
     assert [author["family-names"] for author in paper["authors"]] == ["Stock", "Graham", "Gribonval", "Jégou"]
     said = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert paper["title"] in said and paper["url"] in said
-    assert report["title"] in (REPOSITORY / "lib/reproduction/evidence/templates/report.md.j2").read_text(
+    assert report["title"] in (REPOSITORY / "lib/reproduction/evidence/templates/appendix.md.j2").read_text(
         encoding="utf-8"
     )
 
