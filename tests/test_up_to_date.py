@@ -53,7 +53,7 @@ def test_comments_docstrings_imports_and_layout_make_no_difference(digest_with):
 def test_what_the_notebook_reaches_makes_one(digest_with):
     before = digest_with()
     assert digest_with("statistics.py", lambda text: text.replace("0.95", "0.9")) != before
-    assert digest_with("comparisons.py", lambda text: text.replace("> 0)", ">= 0)")) != before
+    assert digest_with("comparisons.py", lambda text: text.replace("own.mean > 0", "own.mean >= 0")) != before
 
 
 def test_what_only_training_reaches_makes_none_for_its_revision_speaks_for_it(digest_with):
