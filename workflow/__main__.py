@@ -1,4 +1,4 @@
-"""`./run_all.sh`: its arguments, how it is stopped, its exit status. The work is in run_all.py and run_studies.py."""
+"""`./run_all.sh`: its arguments, how it is stopped, its exit status. The work is in the modules run_*.py."""
 
 import argparse
 import os
@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.studies:
             from workflow.run_studies import main
+        elif arguments.profile == "site":
+            from workflow.run_site import main
         else:
             from workflow.run_all import main
     except ValueError as error:  # a variant that cannot be; the message names it

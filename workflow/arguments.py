@@ -17,8 +17,8 @@ def parse_arguments() -> argparse.Namespace:
     names, studies = stems("config/*.yaml"), stems("notebooks/studies/*.ipynb")
     parser.add_argument(
         "profile",
-        help=f"what to run: {', '.join(names)} (config/*.yaml), studies (all of notebooks/studies), or one of them: "
-        f"{', '.join(studies)}",
+        help=f"what to run: {', '.join(names)} (config/*.yaml), studies (all of notebooks/studies), one of them: "
+        f"{', '.join(studies)}; or site: pages for a browser of what there is",
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="say what would run, and run nothing")
     parser.add_argument("--summary", action="store_true", help="only make tables, figures and report of what is there")

@@ -32,16 +32,8 @@ math[display="block"] {{ overflow-x: auto; }}
 """
 
 
-class _Renderer(mistune.HTMLRenderer):
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-
-    def image(self, text: str, url: str, title: str | None = None) -> str:
-        path = self.folder / url
-        kind = mimetypes.guess_type(path.name)[0]
-        content = base64.b64encode(path.read_bytes()).decode()
-        return f'<img alt="{mistune.escape(text)}" src="data:{kind};base64,{content}">'
+class Renderer(mistune.HTMLRenderer):
+    """What all pages made of a report share: equations, tables that scroll by themselves."""
 
     def inline_html(self, html: str) -> str:
         return html if html == "<br>" else super().inline_html(html)
@@ -56,8 +48,20 @@ class _Renderer(mistune.HTMLRenderer):
         return f'<div class="table"><table>\n{text}</table></div>\n'
 
 
+class _WithImages(Renderer):
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        path = self.folder / url
+        kind = mimetypes.guess_type(path.name)[0]
+        content = base64.b64encode(path.read_bytes()).decode()
+        return f'<img alt="{mistune.escape(text)}" src="data:{kind};base64,{content}">'
+
+
 def page(markdown: str, folder: Path) -> str:
     """`markdown` as a page; its images are read relative to `folder`. Raises OSError where one is missing."""
-    body = mistune.create_markdown(renderer=_Renderer(folder), plugins=["table", "math"])(markdown)
+    body = mistune.create_markdown(renderer=_WithImages(folder), plugins=["table", "math"])(markdown)
     title = markdown.splitlines()[0].lstrip("# ")
     return _PAGE.format(title=mistune.escape(title), body=body)
