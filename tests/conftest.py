@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
+from reproduction.checkout import REPOSITORY
 from reproduction.data import datasets
 from reproduction.data.datasets import Dataset
 
@@ -43,3 +45,13 @@ def small_digits(digits: Dataset) -> Dataset:
         test_images=digits.test_images[:100],
         test_labels=digits.test_labels[:100],
     )
+
+
+@pytest.fixture(scope="session")
+def built_site(tmp_path_factory) -> Path:
+    """The folder of the site of the committed results; its tests share an xdist group, so that it is made once."""
+    from reproduction.evidence import site  # takes seconds
+
+    target = tmp_path_factory.mktemp("site") / "site"
+    site.write(REPOSITORY, target)
+    return target

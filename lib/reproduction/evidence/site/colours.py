@@ -21,7 +21,7 @@ PAGE = {
     },
 }
 
-CODE = {"light": "vs", "dark": "github-dark"}
+CODE = {"light": "xcode", "dark": "github-dark"}
 """Styles of Pygments for code on either."""
 
 
@@ -29,6 +29,11 @@ def contrast(one: str, other: str) -> float:
     """The contrast ratio of two colours (#rrggbb), from 1 to 21."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def on_page(colour: str, theme: str) -> str:
+    """`colour` for a curve: black is the colour of text, and others are such that they can be seen."""
+    return PAGE[theme]["ink"] if colour == "#000000" else readable(colour, PAGE[theme]["page"])
 
 
 def readable(colour: str, page: str, least: float = 3.0) -> str:

@@ -117,5 +117,7 @@ def runs(frame: pd.DataFrame, links: Callable[[dict], dict[str, str]]) -> str:
         shown += [f"{run['learning_rate']:g}", run["precision"], f"{run['seconds']:,}"]
         cells = "".join(f"<td>{html.escape(str(text))}</td>" for text in shown)
         rows.append(f'<tr id="{run["variant"]}-{run["p"]}-{run["seed"]}">{cells}<td>{see}</td></tr>')
-    content = f'<table class="numbers"><thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "</tbody></table>"
+    content = (
+        f'<table class="numbers runs"><thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "</tbody></table>"
+    )
     return scrolling(content, "All runs")

@@ -80,7 +80,5 @@ def style() -> str:
 
 
 def _variables(theme: str) -> str:
-    named = colours.PAGE[theme] | {
-        name: colours.readable(colour, colours.PAGE[theme]["page"]) for name, colour in COLOURS.items()
-    }
+    named = colours.PAGE[theme] | {name: colours.on_page(colour, theme) for name, colour in COLOURS.items()}
     return " ".join(f"--{name}: {value};" for name, value in named.items())

@@ -138,8 +138,7 @@ def _plain(page: str, notebook: NotebookNode) -> str:
     page = re.sub(
         r'<div class="output_area">', '<div class="output" tabindex="0" role="region" aria-label="Output">', page
     )
-    page = re.sub(r"[ \t]*\n\s*\n+", "\n", page) if "<pre" not in page else page
-    return _described(page)
+    return _described(page.replace("<pre>", '<pre tabindex="0">'))
 
 
 def _described(page: str) -> str:
