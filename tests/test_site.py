@@ -1,5 +1,6 @@
 """The static site of the committed results: its links, its size, what it holds, its colours; and what it refuses."""
 
+import argparse
 import html.parser
 import itertools
 import json
@@ -15,6 +16,7 @@ from pygments.styles import get_style_by_name
 from reproduction.checkout import REPOSITORY
 from reproduction.evidence import figures, site
 from reproduction.evidence.site import colours, interactive, notebooks, text
+from workflow import run_site
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -107,6 +109,8 @@ def test_every_run_of_a_study_is_there(built_site):
 def test_numbers_of_a_sentence_lead_to_their_table_and_what_they_are_about_does_not():
     found = text.linked("At p = 19, <b>1.5 points</b> (± 0.5), as in 2019, at p = 1 to 9 by 20 %", "t.html")
     assert re.findall(r'<a class="number" href="t.html">(.*?)</a>', found) == ["1.5 points", "± 0.5", "20 %"]
+    assert "number" not in text.linked("Table 1, lr · c^(L²/4) with L = p + 2, c > 1, p = 19.", "t.html")
+    assert re.findall(r">(.*?)</a>", text.linked("of 1,200, 3 and 60,", "t.html")) == ["1,200", "3", "60"]
     assert text.linked('<a href="x">5</a> <code>7</code>', "t.html") == '<a href="x">5</a> <code>7</code>'
 
 
@@ -163,6 +167,12 @@ def test_what_is_no_site_is_not_replaced(tmp_path):
     with pytest.raises(ValueError, match="mine: holds files that are no site; name another folder"):
         site.write(repository, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "three years"
+
+
+def test_command_says_in_a_sentence_why_not(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("three years")
+    assert run_site.main(argparse.Namespace(outputs=str(tmp_path), dry_run=False)) == 1
+    assert capsys.readouterr().err == f"{tmp_path}: holds files that are no site; name another folder\n"
 
 
 def test_errors_say_what_is_missing(tmp_path):

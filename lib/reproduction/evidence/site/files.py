@@ -16,6 +16,9 @@ from reproduction.evidence.site.text import scrolling
 
 _HIDDEN = ("__pycache__", "set_aside")
 
+_LONG = ' class="long"'
+"""Of a cell with a sentence, which needs some width to be read."""
+
 ROWS = 200
 """The most of a table that its page shows: whoever wants more takes the CSV."""
 
@@ -31,7 +34,10 @@ def table(path: Path, links: Callable[[dict], dict[str, str]]) -> str:
     rows = []
     for row in frame.head(ROWS).to_dict("records"):
         to = links(row)
-        cells = [f"<td>{_linked(html.escape(_short(text)), to.get(name))}</td>" for name, text in row.items()]
+        cells = [
+            f"<td{_LONG * (len(text) > 40)}>{_linked(html.escape(_short(text)), to.get(name))}</td>"
+            for name, text in row.items()
+        ]
         rows.append(f"<tr{_id(row)}>{''.join(cells)}</tr>")
     content = f'<table class="numbers"><thead><tr>{head}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "</tbody></table>"
     left = len(frame) - ROWS

@@ -103,10 +103,13 @@ def scrolling(table: str, name: str) -> str:
     return f'<div class="table" tabindex="0" role="region" aria-label="{mistune.escape(name)}">{table}</div>\n'
 
 
-_NUMBER = re.compile(r"(?:± |[+±-])?\d[\d,]*(?:\.\d+)?(?:\s?±\s?\d+(?:\.\d+)?)?(?:\s?(?:points?|%))?")
-_KEPT = re.compile(  # markup, links, code, equations; what a number is about (p = 1 to 9, c = 1.2); years
+_NUMBER = re.compile(
+    r"(?<![\w/^.])(?:± |[+±-])?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?±\s?\d+(?:\.\d+)?)?(?:\s?(?:points?|%))?"
+)
+_KEPT = re.compile(  # markup, links, code, equations; what a number is about (p = 1 to 9, c = 1.2); names; years
     r"(<(?:a|code|math)\b.*?</(?:a|code|math)>|<[^>]*>|&#?\w+;"
-    r"|\b[pc] (?:=|≤|≥|&[gl]t;) [\d.]+(?: (?:to|and) (?:p = )?[\d.]+)?|\b(?:19|20)\d\d\b)",
+    r"|\b[pcL] (?:[=≤≥<>+-]|&[gl]t;) [\d.]*\d(?: (?:to|and) (?:p = )?[\d.]*\d)?"
+    r"|\b(?:Table|Figure|section) \d+|\b(?:19|20)\d\d\b)",
     re.S,
 )
 
