@@ -41,7 +41,7 @@ def sources(path: Path) -> dict[str, Path]:
     shared = {"badge": TOOLS / "badge.md", "bootstrap": TOOLS / "bootstrap.py"}
     if path.parent.name == "studies":
         return shared | {"before": TOOLS / "before_a_study.md"}
-    return shared if path.stem == "summary" else shared | {"before": TOOLS / "before_training.md"}
+    return shared | {"before": TOOLS / "before_training.md"} if path.stem in VARIANTS else shared
 
 
 def measured(variant: str) -> dict[str, str]:
