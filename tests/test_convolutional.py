@@ -136,7 +136,7 @@ def test_training_lowers_the_loss_at_falling_rates(small_digits):
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert rows[-1]["test_accuracy"] > 0.3  # by chance 0.1
     norms = [rows[-1][f"norm_{k}"] for k in range(1, 10)]
-    assert norms == pytest.approx([float(weight.norm()) for weight in weights(training.model)], rel=1e-5)
+    assert norms == pytest.approx([float(weight.detach().norm()) for weight in weights(training.model)], rel=1e-5)
     assert rows[-1]["weight_norm"] == pytest.approx(np.linalg.norm(norms))
 
 
