@@ -120,20 +120,24 @@ def test_launcher_names_damaged_data_before_anything_starts(tmp_path):
     assert not list(tmp_path.glob("outputs/notebooks/*"))
 
 
-@pytest.mark.parametrize("profile", ["quick", "rates"])
-def test_a_dry_run_says_what_data_is_missing_and_fetches_none(tmp_path, profile):
+def dry_run_with_data_in(folder, profile, tmp_path):
     command = ["bash", str(REPOSITORY / "run_all.sh"), profile, "-n", "--outputs", str(tmp_path / "outputs")]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"CIFAR10_ROOT": str(folder)})
+
+
+def test_a_dry_run_says_what_data_is_missing_and_fetches_none(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
-    environment = os.environ | {"CIFAR10_ROOT": str(folder)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = dry_run_with_data_in(folder, "rates", tmp_path)
     assert done.returncode == 0
     assert done.stdout.endswith(f"{folder}: CIFAR-10 is not there; it would be unpacked there, or downloaded first\n")
     assert not list(folder.iterdir())
-    environment["CIFAR10_ROOT"] = str(folder / "typo")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_dry_run_says_where_the_data_could_not_be_had(tmp_path):
+    done = dry_run_with_data_in(tmp_path / "typo", "quick", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"{folder / 'typo'}: there is no such folder" in done.stderr
+    assert f"{tmp_path / 'typo'}: there is no such folder" in done.stderr
 
 
 def test_a_variant_that_cannot_be_is_named_in_a_sentence(tmp_path):

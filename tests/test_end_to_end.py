@@ -36,6 +36,7 @@ def test_demo_runs_every_cell_and_writes_its_report(demo):
     report = (demo / "report.md").read_text()
     assert "12 of 12 cells are done" in report
     assert "digits" in report
+    report += (demo / "appendix.md").read_text()
     assert "the learning rate, 0.01 at first, falls linearly to 0" in " ".join(report.split())
     assert "Table 1" not in report
     for row in pd.read_csv(demo / "tables" / "accuracy.csv").itertuples():
