@@ -130,7 +130,7 @@ def test_a_missing_cell_makes_its_claims_inconclusive_and_says_why(name):
 
 def test_nothing_run_is_inconclusive_throughout():
     nothing = evidence(missing=set(itertools.product(IN_2019, DEPTHS)))
-    assert set(judged(nothing)["verdict"]) == {"inconclusive"}
+    assert set(judged(nothing)["verdict"]) == {"inconclusive", "not tested"}
 
 
 def test_a_firm_verdict_turns_with_nothing_left_out_and_would_come_again(as_in_2019):
@@ -213,7 +213,7 @@ def study(folder, name, table, frame):
 
 
 def test_claims_about_causes_are_judged_by_what_studies_found(tmp_path):
-    assert set(judged(evidence(studies=tmp_path)).loc[["R15", "R16", "R17", "R18"], "verdict"]) == {"inconclusive"}
+    assert set(judged(evidence(studies=tmp_path)).loc[["R15", "R16", "R17", "R18"], "verdict"]) == {"not tested"}
     study(tmp_path, "biases", "cures", pd.DataFrame({"condition": "c = 1", "fate": ["trained"] * 3 + ["diverged"]}))
     runs = pd.DataFrame({"condition": ["softmax", "softmax", "protocol"], "diverged": [False, False, True]})
     study(tmp_path, "details", "runs", runs.assign(test_accuracy=[0.45, 0.5, None], epoch=10))

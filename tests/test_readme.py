@@ -18,10 +18,10 @@ def of_study(study, table):
 def the_claims():
     claims = pd.read_csv(PAPER / "claims.csv")
     verdicts = claims.loc[claims["name"].str.startswith("R"), "verdict"].value_counts()
-    failed = verdicts["not reproduced"]
     return (
-        f"Of the {verdicts.sum()} claims of the 2019 report, {verdicts['reproduced']} are reproduced, {failed} "
-        f"{'is' if failed == 1 else 'are'} not, and for {verdicts['inconclusive']} these runs cannot tell."
+        f"Of the {verdicts.sum()} claims of the 2019 report, {verdicts['reproduced']} are reproduced and "
+        f"{verdicts['not reproduced']} are not. For {verdicts['inconclusive']} these runs cannot tell, and "
+        f"{verdicts['not tested']} were not tested."
     )
 
 

@@ -46,10 +46,7 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(built_site):
-    own = {path.resolve(): Page(path) for path in sorted(built_site.rglob("*.html"))}
-    return {
-        path: page for path, page in own.items() if path.name != "report.html"
-    }  # one file for mail, tested elsewhere
+    return {path.resolve(): Page(path) for path in sorted(built_site.rglob("*.html"))}
 
 
 def test_every_link_leads_somewhere(pages):

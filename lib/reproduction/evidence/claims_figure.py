@@ -7,16 +7,18 @@ from matplotlib.lines import Line2D
 
 from reproduction.evidence import figures
 
-_COLOURS = {"reproduced": "#007A55", "not reproduced": "#C04A00", "inconclusive": "0.45"}
+_COLOURS = {"reproduced": "#007A55", "not reproduced": "#C04A00"}
+_OTHERS = "0.45"
 _PUBLISHED = {"paper_2019": ("^", "the paper"), "report_2019": ("v", "the 2019 report")}
 
 
 def forest(claims: pd.DataFrame) -> Figure:
-    """One row for each of `claims`, the frame of `claims.judge`."""
+    """One row for each of `claims`, the frame of `claims.judge`, that rests on a difference."""
+    claims = claims.dropna(subset="estimate")
     figures.use_style()
     figure, axis = plt.subplots(figsize=(9.5, 0.8 + 0.31 * len(claims)), layout="constrained")
     for y, claim in enumerate(claims.itertuples()):
-        colour = _COLOURS[claim.verdict]
+        colour = _COLOURS.get(claim.verdict, _OTHERS)
         for source, (marker, _) in _PUBLISHED.items():
             axis.plot(getattr(claim, source), y - 0.2, marker, color="0.6", ms=5)
         axis.plot([claim.low, claim.high], [y, y], color=colour, lw=1.6)
@@ -32,7 +34,7 @@ def forest(claims: pd.DataFrame) -> Figure:
         )
     axis.axvline(0, color="0.4", lw=0.8)
     axis.set_yticks(
-        range(len(claims)), [f"{claim.claim}  {claim.name}" for claim in claims.itertuples()], fontsize="small"
+        range(len(claims)), [f"{claim.name}  {claim.claim}" for claim in claims.itertuples()], fontsize="small"
     )
     axis.set_ylim(len(claims) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)

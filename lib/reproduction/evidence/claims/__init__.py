@@ -23,7 +23,7 @@ _COLUMNS = ["name", "claim", "place", "verdict", "evidence", "rule", "firm", "fi
 
 def judge(evidence: Evidence, variants: Collection[str] = tuple(VARIANTS)) -> pd.DataFrame:
     """One row per claim that is about no other than these variants: name, claim, place, verdict, evidence, rule; firm
-    (whether), firmness (why; neither where it is inconclusive); estimate, low, high: the difference that it rests on,
+    (whether), firmness (why; neither where nothing was found); estimate, low, high: the difference that it rests on,
     in points, and its 95 % interval; and what was published of that, a column for each of `published.SOURCES`.
 
     Where cells are missing, the verdict is *inconclusive*, and the evidence is what there is so far.
@@ -35,7 +35,7 @@ def judge(evidence: Evidence, variants: Collection[str] = tuple(VARIANTS)) -> pd
 
 def _row(claim: Claim, evidence: Evidence, rests: list[Rest]) -> dict[str, object]:
     finding, firm = _judge(claim, evidence), None
-    if finding.verdict != "inconclusive" and claim.rests_on != "else":
+    if finding.verdict in ("reproduced", "not reproduced") and claim.rests_on != "else":
         firm = how_firm(claim, evidence, finding.verdict, rests)
     row = {"name": claim.name, "claim": claim.text, "place": claim.place, "verdict": finding.verdict}
     row |= {"evidence": finding.text, "rule": claim.rule}

@@ -10,7 +10,7 @@ from reproduction.evidence.stratified import contrast, estimate
 HOURS_IN_2019, RUNS_IN_2019 = 24, 80
 """Section 4.1 of the report; its runs, restarted ones not counted (they are not given)."""
 
-_NOT_RUN = Finding("inconclusive", "the study has not been run yet")
+_NOT_RUN = Finding("not tested", "the study has not been run yet")
 
 
 def nan_for_want_of_an_output_activation(evidence: Evidence) -> Finding:
@@ -79,18 +79,18 @@ def batch_norm_takes_a_fifth_of_the_time(evidence: Evidence) -> Finding:
     """By the seconds of whole runs, whose noise is that of a shared machine: never a verdict."""
     seconds = evidence.cost.pivot_table(index="p", columns="variant", values="seconds_per_run")
     if not {"baseline", "batch_norm", "enorm"} <= set(seconds):
-        return Finding("inconclusive", "no times yet")
+        return Finding("not tested", "no times yet")
     shares = {name: 1 - seconds["baseline"] / seconds[name] for name in ("batch_norm", "enorm")}
     low, mid, high = np.nanquantile(shares["batch_norm"], [0, 0.5, 1])
     text = (
         f"BN took {100 * mid:.0f} % of a run's time here (median over depths; {100 * low:.0f} to {100 * high:.0f}), "
         f"ENorm {100 * np.nanmedian(shares['enorm']):.0f} %: on a shared CPU instead of a GPU"
     )
-    return Finding("inconclusive", text)
+    return Finding("not tested", text)
 
 
 def takes_a_day(evidence: Evidence) -> Finding:
     hours = evidence.cost["seconds"].sum() / 3600
     devices = "; ".join(sorted(set(evidence.cost["device"])))
     text = f"{hours:.1f} hours for {int(evidence.cost['runs'].sum())} runs on {devices}"
-    return Finding("inconclusive", f"{text}; {HOURS_IN_2019} hours in 2019, on Colab's GPUs: another device")
+    return Finding("not tested", f"{text}; {HOURS_IN_2019} hours in 2019, on Colab's GPUs: another device")

@@ -5,8 +5,8 @@ from typing import Literal
 
 from reproduction.evidence.stratified import Estimate
 
-Verdict = Literal["reproduced", "not reproduced", "inconclusive"]
-"""*Not reproduced* is evidence against a claim; a lack of evidence is *inconclusive*."""
+Verdict = Literal["reproduced", "not reproduced", "inconclusive", "not tested"]
+"""*Not reproduced* is evidence against a claim, *inconclusive* a lack of it; *not tested*: no run here could tell."""
 
 SURE = 0.95
 

@@ -74,6 +74,6 @@ def all_figures(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, Figure
         drawn[name] = accuracy_figure(grid, frames, biases=biases)
         for column in ("train_loss", "test_accuracy"):
             drawn[f"curves_{column}{suffix}"] = curves_figure(grid, column, biases=biases)
-    if "claims" in frames and len(frames["claims"]):
+    if "claims" in frames and frames["claims"]["estimate"].notna().any():
         drawn["claims"] = claims_figure.forest(frames["claims"])
     return {name: figure for name, figure in drawn.items() if figure is not None}

@@ -58,9 +58,10 @@ def claims(judged: pd.DataFrame) -> str:
     """A row for each claim: the difference that it rests on, what was published of it, its verdict and how firm that
     is; `judged` as `claims.judge` gives it."""
     rows = [
-        {"": row["name"], "claim": row["claim"], "here": _difference(row)}
-        | {title: "" if pd.isna(row[source]) else f"{row[source]:+.1f}" for source, title in SOURCES.items()}
+        {"": row["name"], "claim": row["claim"]}
         | {"verdict": f"**{row['verdict']}**" + {True: ", firm", False: ", not firm"}.get(row["firm"], "")}
+        | {"here": _difference(row)}
+        | {title: "" if pd.isna(row[source]) else f"{row[source]:+.1f}" for source, title in SOURCES.items()}
         for row in judged.to_dict("records")
     ]
     return _markdown(pd.DataFrame(rows))

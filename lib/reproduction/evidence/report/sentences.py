@@ -2,10 +2,12 @@
 otherwise or nothing."""
 
 import re
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from reproduction.evidence.claims.finding import Verdict
 from reproduction.evidence.published import SOURCES
 from reproduction.protocol.variants import DEPTHS
 
@@ -28,11 +30,12 @@ def _verdicts(judged: pd.DataFrame) -> str:
     of_2019 = judged[judged["name"].str.startswith("R")]
     if of_2019.empty:
         return ""
-    counts = of_2019["verdict"].value_counts().reindex(["reproduced", "not reproduced", "inconclusive"], fill_value=0)
+    counts = of_2019["verdict"].value_counts().reindex(get_args(Verdict), fill_value=0)
     are = "is" if counts["not reproduced"] == 1 else "are"
     return (
-        f"Of {len(of_2019)} claims of the 2019 report, {counts['reproduced']} are reproduced, "
-        f"{counts['not reproduced']} {are} not, and for {counts['inconclusive']} these runs cannot tell."
+        f"Of {len(of_2019)} claims of the 2019 report, {counts['reproduced']} are reproduced and "
+        f"{counts['not reproduced']} {are} not. For {counts['inconclusive']} these runs cannot tell, and "
+        f"{counts['not tested']} were not tested."
     )
 
 
@@ -50,11 +53,12 @@ def _lead(frames: dict[str, pd.DataFrame], a: str, b: str, title: str, against: 
     here = f"**{title} is {row['difference']:.1f} points more accurate than {against}**"
     depths = "all depths" if row["depths"] == len(DEPTHS) else f"{row['depths']} depths"
     here += f" (± {row['difference'] - row['low']:.1f}), as a mean over {depths}"
+    ahead = f"ahead at {row['ahead']} of {row['depths']} depths"
     table = frames["published_differences"].set_index(["variant", "against"])
     if (a, b) not in table.index or table.loc[(a, b), list(SOURCES)].isna().any():
-        return f"{here}."
+        return f"{here}. It is {ahead}."
     theirs = " and ".join(f"{table.loc[(a, b), source]:.1f} in the {title}" for source, title in SOURCES.items())
-    return f"{here}; it was {theirs}."
+    return f"{here}. It is {ahead}; the lead was {theirs}."
 
 
 def _trend(frames: dict[str, pd.DataFrame]) -> str:

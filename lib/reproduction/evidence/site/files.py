@@ -78,10 +78,11 @@ def code(path: Path) -> str:
 
 
 def inside(folder: Path) -> list[PurePosixPath]:
-    """All files in a folder, and in those below it, relative to it; hidden ones, caches and pictures that are there as
-    .svg too are left out."""
+    """All files in a folder, and in those below it, relative to it; hidden ones, caches, pictures that are there as
+    .svg too, and reports in one file for mail, which the site's own pages show, are left out."""
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     twice = {path.with_suffix(".png") for path in paths if path.suffix == ".svg"}
+    twice |= {path.with_suffix(".html") for path in paths if path.suffix == ".md"}
     return [PurePosixPath(path.as_posix()) for path in paths if path not in twice and not _hidden(path)]
 
 

@@ -259,7 +259,7 @@ class Site:
         whole = PurePosixPath(os.path.normpath(path.parent / unquote(urlsplit(url).path)))
         if whole.is_absolute() or whole.parts[:1] == ("..",) or not (self.repository / whole).exists():
             raise ValueError(f"{path}: leads to {url}, which is not there")
-        return whole
+        return whole.with_suffix(".md") if whole.name == "report.html" else whole  # one file for mail: not in the site
 
     def _address(self, url: str, path: PurePosixPath, page: PurePosixPath) -> str:
         if urlsplit(url).scheme or url.startswith("#"):
