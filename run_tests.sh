@@ -12,4 +12,4 @@ if [ $# -gt 0 ]; then
   exec "$PYTHON" -m pytest --cov --cov-fail-under=0 "$@"
 fi
 echo "All tests take 15 to 25 minutes on 2 cores."
-exec "$PYTHON" -m pytest --cov --numprocesses logical --maxprocesses 8 --dist loadgroup
+exec "$PYTHON" -m pytest --cov --numprocesses logical --maxprocesses 8 --dist loadfile

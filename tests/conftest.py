@@ -49,7 +49,7 @@ def small_digits(digits: Dataset) -> Dataset:
 
 @pytest.fixture(scope="session")
 def built_site(tmp_path_factory) -> Path:
-    """The folder of the site of the committed results; its tests share an xdist group, so that it is made once."""
+    """The folder of the site of the committed results; made once in each process."""
     from reproduction.evidence import site  # takes seconds
 
     target = tmp_path_factory.mktemp("site") / "site"

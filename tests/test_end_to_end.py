@@ -1,4 +1,7 @@
-"""What the README promises: `./run_all.sh demo` in a fresh folder, and again."""
+"""What the README promises: `./run_all.sh demo` in a fresh folder, and again.
+
+Each test goes on with what the one before left.
+"""
 
 import contextlib
 import json
@@ -13,8 +16,6 @@ from checkouts import copy_checkout, run_all
 from reproduction.evidence import results, tables
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.profiles import load_profile
-
-pytestmark = pytest.mark.xdist_group("end to end")  # each test goes on with what the one before left
 
 
 @pytest.fixture(scope="module")

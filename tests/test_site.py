@@ -18,8 +18,6 @@ from reproduction.evidence import figures, site
 from reproduction.evidence.site import colours, interactive, notebooks, text
 from workflow import run_site
 
-pytestmark = pytest.mark.xdist_group("site")
-
 PROFILES = sorted(path.parent.name for path in REPOSITORY.glob("outputs/*/report.md"))
 
 

@@ -11,8 +11,6 @@ from reproduction.checkout import REPOSITORY
 from reproduction.evidence import figures
 from reproduction.evidence.site.places import profiles
 
-pytestmark = pytest.mark.xdist_group("site")
-
 FIRST = profiles(REPOSITORY)[0]
 RUNS = pd.read_csv(REPOSITORY / "outputs" / FIRST / "tables" / "runs.csv")
 SHOWN = [name for name in figures.variants_with(biases=False) if name in set(RUNS["variant"])]
