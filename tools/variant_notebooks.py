@@ -81,7 +81,9 @@ def notebook_of(variant: str) -> NotebookNode:
         raise ValueError(f"tools/notebooks/{file.name} is missing: the title and mathematics of {variant}")
     text = file.read_text(encoding="utf-8").strip()
     own = {name: what for part in VARIANTS[variant].parts for name, what in OWN.get(part, {}).items()}
-    values = "".join(f"{name} = {_shown(default(variant, name))}  # {what}\n" for name, what in own.items())
+    values = "".join(
+        f"{name} = {_shown(Parameters.model_fields[name].default)}  # {what}\n" for name, what in own.items()
+    )
     passed = "".join(f"    {name}={name},\n" for name in own)
     cells = [
         new_markdown_cell(metadata={"tags": ["badge"]}),
@@ -100,11 +102,6 @@ def notebook_of(variant: str) -> NotebookNode:
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:02d}"
     return nbformat.from_dict(new_notebook(cells=cells))
-
-
-def default(variant: str, name: str) -> object:
-    """The value of a parameter that a variant's runs have where nothing is said."""
-    return Parameters.model_fields[name].default
 
 
 def _shown(value: object) -> str:

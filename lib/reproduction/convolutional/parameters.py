@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reproduction.protocol.data_sets import DATA_SETS
-from reproduction.protocol.messages import describe, unknown
+from reproduction.protocol.messages import checked, unknown
 from reproduction.protocol.variants import VARIANTS
 
 _VARIANTS = ("baseline", "batch_norm", "enorm", "enorm_batch_norm")
@@ -66,7 +66,4 @@ class Parameters(BaseModel):
 
 def check_parameters(given: dict[str, object]) -> Parameters:
     """`given` as `Parameters`, or a ValueError of one clear sentence per fault: name, value, what is allowed."""
-    try:
-        return Parameters.model_validate(given)
-    except ValidationError as error:
-        raise ValueError(describe(error, Parameters)) from None
+    return checked(Parameters, given)

@@ -50,8 +50,7 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
     here; one row for each of PAIRS that there are runs of.
 
     The depths are those at which both trained here and were published. Of `runs`, the frame of `tables.final_runs`, all
-    that trained count: at each depth the difference of the means over seeds, as in the curves of 2019, not only of
-    seeds that both have as in `comparisons`.
+    that trained count: at each depth the difference of the means over seeds, as in the curves of 2019.
     """
     curves, here = _curves_by_source(), _curves(runs[runs["fate"] == "trained"])
     rows = []

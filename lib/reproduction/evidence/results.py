@@ -144,7 +144,7 @@ class Found:
 
 
 def find(files: CellFiles, parameters: Parameters, restarts: int = 0) -> Found:
-    """What there is of the runs of `parameters`, and of the further ones that `restarts` asks for (see `cell.run`)."""
+    """What there is of the runs of `parameters`, and of the further ones that `restarts` asks for (see `run.run`)."""
     if not files.csv.exists() and not files.json.exists():
         return Found(None, parameters.seeds)
     try:

@@ -2,8 +2,19 @@
 
 import difflib
 import math
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def checked(model: type[_Model], given: dict[str, object]) -> _Model:
+    """`given` as `model`, or a ValueError of one clear sentence per fault: name, value, what is allowed."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(describe(error, model)) from None
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reproduction.protocol.data_sets import DATA_SETS
-from reproduction.protocol.messages import describe, unknown
+from reproduction.protocol.messages import checked, unknown
 from reproduction.protocol.variants import VARIANTS
 
 Initialization = Literal["he_uniform", "he_normal"]
@@ -205,7 +205,4 @@ class Parameters(BaseModel):
 
 def check_parameters(given: dict[str, object]) -> Parameters:
     """`given` as `Parameters`, or a ValueError of one clear sentence per fault: name, value, what is allowed."""
-    try:
-        return Parameters.model_validate(given)
-    except ValidationError as error:
-        raise ValueError(describe(error, Parameters)) from None
+    return checked(Parameters, given)
