@@ -26,7 +26,7 @@ def test_one_stratum_is_students_interval():
 
 
 def test_strata_count_alike_whatever_their_size_and_missing_values_do_not_count():
-    values = pd.Series([0.0, 0.0, 0.0, np.nan, 3.0])
+    values = pd.Series([-1.0, 0.0, 1.0, np.nan, 3.0])
     own = estimate(values, pd.Series([1, 1, 1, 1, 2]))
     assert (own.mean, own.freedom) == (1.5, 2)
 

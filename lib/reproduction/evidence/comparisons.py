@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reproduction.evidence import spread
-from reproduction.evidence.stratified import Cell, Estimate, contrast
+from reproduction.evidence.stratified import NOTHING, Cell, Estimate, contrast, slope
 from reproduction.protocol.variants import VARIANTS
 
 PAIRS = (
@@ -27,7 +27,6 @@ PAIRS = (
 )
 """What the claims of the 2019 report compare: (a, b) for "a against b"."""
 
-_NOTHING = Estimate(float("nan"), float("nan"), 0)
 _COLUMNS = [
     "variant", "against", "depths", "ahead", "expected_ahead", "difference", "low", "high", "p_value", "p_holm",
     "trend", "trend_low", "trend_high",
@@ -86,7 +85,7 @@ def compare_cells(cells: dict[str, dict[int, Cell]], a: str, b: str) -> Comparis
     """`a` against `b`, given what `spread.cells` returns."""
     depths = sorted(set(cells.get(a, ())) & set(cells.get(b, ())))
     if not depths:
-        return Comparison({}, _NOTHING, None)
+        return Comparison({}, NOTHING, None)
 
     def difference(weights: dict[int, float]) -> Estimate:
         terms = [(sign * w, cells[name][p]) for name, sign in ((a, 100), (b, -100)) for p, w in weights.items()]
@@ -95,19 +94,13 @@ def compare_cells(cells: dict[str, dict[int, Cell]], a: str, b: str) -> Comparis
     return Comparison(
         {p: difference({p: 1.0}) for p in depths},
         difference(dict.fromkeys(depths, 1 / len(depths))),
-        difference(_slope(depths)) if len(depths) > 2 else None,
+        difference(slope(depths)) if len(depths) > 2 else None,
     )
 
 
 def trend(cells: dict[int, Cell]) -> Estimate:
     """By how many points of accuracy one variant's `cells`, by p, change for 10 more layers."""
-    return contrast((100 * weight, cells[p]) for p, weight in _slope(sorted(cells)).items())
-
-
-def _slope(depths: list[int]) -> dict[int, float]:
-    """The weight of each depth's value in the slope of a straight line through all, for 10 more layers."""
-    centred = np.array(depths) - np.mean(depths)
-    return dict(zip(depths, (10 * centred / (centred**2).sum()).tolist(), strict=True))
+    return contrast((100 * weight, cells[p]) for p, weight in slope(sorted(cells)).items())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -137,9 +130,9 @@ def table(runs: pd.DataFrame, variants: Collection[str] = tuple(VARIANTS)) -> pd
     rows = []
     for a, b in pairs(variants):
         compared = compare_cells(cells, a, b)
-        slope = compared.trend or _NOTHING
+        grows = compared.trend or NOTHING
         numbers = [compared.depths, compared.ahead, compared.expected_ahead, compared.mean.mean]
-        numbers += [*compared.mean.interval, compared.mean.p_value, float("nan"), slope.mean, *slope.interval]
+        numbers += [*compared.mean.interval, compared.mean.p_value, float("nan"), grows.mean, *grows.interval]
         rows.append(dict(zip(_COLUMNS, [a, b, *numbers], strict=True)))
     frame = pd.DataFrame(rows, columns=_COLUMNS)
     return frame.assign(p_holm=holm(frame["p_value"].tolist()))

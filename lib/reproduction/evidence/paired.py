@@ -5,11 +5,10 @@ Test accuracies are in per cent, differences in points. A pair of which one run 
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from reproduction.evidence.statistics import pooled_deviation
-from reproduction.evidence.stratified import Estimate, estimate
+from reproduction.evidence import stratified
+from reproduction.evidence.stratified import NOTHING, Estimate
 
 
 def accuracy(
@@ -26,33 +25,23 @@ def accuracy(
 
 def mean(differences: pd.Series) -> Estimate:
     """The mean over strata (the first level of the index), each with the same weight."""
-    return estimate(differences, _strata(differences))
+    return stratified.estimate(differences, _strata(differences))
 
 
 def contrast(values: pd.Series, weights: dict[float, float]) -> Estimate:
-    """The sum over strata of weight times the mean there; NaN where one of the strata has no value.
-
-    As in `stratified.estimate`, the variance is that within strata, taken to be the same in all of them.
-    """
-    groups = values.dropna().groupby(_strata(values))
-    n = groups.size()
-    noise = pooled_deviation(n, groups.std(ddof=1))
-    n, means = (table.reindex(list(weights)) for table in (n, groups.mean()))
-    factors = pd.Series(weights, dtype=float)
-    total = (factors * means).sum(skipna=False)
-    error = noise.deviation * np.sqrt((factors**2 / n).sum(skipna=False))
-    return Estimate(float(total), float(error), noise.freedom)
+    """The sum over strata of weight times the mean there; NaN where one of the strata has no value."""
+    cells = stratified.cells(values, _strata(values))
+    if not set(weights) <= set(cells):
+        return NOTHING
+    return stratified.contrast((weight, cells[stratum]) for stratum, weight in weights.items())
 
 
 def slope(values: pd.Series, per: float = 10) -> Estimate:
     """By how much the values grow with each `per` layers (or whatever the strata are numbers of): the straight line
     through the means of the strata, by least squares. That the means do not lie on a line is no noise. NaN for fewer
     than two strata."""
-    strata = np.unique(_strata(values.dropna())).astype(float)
-    if len(strata) < 2:
-        return Estimate(float("nan"), float("nan"), 0)
-    centred = strata - strata.mean()
-    return contrast(values, dict(zip(strata, per * centred / (centred**2).sum(), strict=True)))
+    strata = sorted(set(_strata(values.dropna())))
+    return contrast(values, stratified.slope(strata, per)) if len(strata) > 1 else NOTHING
 
 
 def direction(own: Estimate, above: str, below: str, unsure: str) -> str:

@@ -5,7 +5,7 @@ from the spread between runs of the same cell, and a trend over depth is no nois
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,17 +47,8 @@ class Estimate:
         return f"{self.mean:+.1f} ± {self.half_width:.1f}" if self.freedom else f"{self.mean:+.1f}"
 
 
-def estimate(values: pd.Series, strata: pd.Series) -> Estimate:
-    """The mean over strata of the mean in each, every stratum with the same weight.
-
-    Within strata, values are taken to be independent, near normal, and of the same variance (Cochran 1977, Sampling
-    Techniques, section 5.3, with equal weights). A stratum of one value adds nothing to the degrees of freedom.
-    """
-    groups = values.dropna().groupby(strata)
-    n = groups.size()
-    noise = pooled_deviation(n, groups.std(ddof=1))
-    error = noise.deviation * np.sqrt((1 / n).sum()) / len(n)
-    return Estimate(float(groups.mean().mean()), float(error), noise.freedom)
+NOTHING = Estimate(float("nan"), float("nan"), 0)
+"""What is said of no values."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +77,32 @@ def contrast(terms: Iterable[tuple[float, Cell]]) -> Estimate:
     if not all(freedoms.values()) or not variance > 0:
         return Estimate(total, float("nan"), 0)
     return Estimate(total, variance**0.5, variance**2 / sum(variances[k] ** 2 / n for k, n in freedoms.items()))
+
+
+def cells(values: pd.Series, strata: pd.Series) -> dict[float, Cell]:
+    """The cell of each stratum, of those of `values` that are not missing.
+
+    Within strata, values are taken to be independent, near normal, and of the same variance. A stratum of one value
+    adds nothing to the degrees of freedom.
+    """
+    groups = values.dropna().groupby(strata)
+    n, means = groups.size(), groups.mean()
+    noise = pooled_deviation(n, groups.std(ddof=1))
+    return {
+        stratum: Cell(float(mean), int(n[stratum]), noise.deviation, noise.freedom, "all")
+        for stratum, mean in means.items()
+    }
+
+
+def estimate(values: pd.Series, strata: pd.Series) -> Estimate:
+    """The mean over strata of the mean in each, every stratum with the same weight (Cochran 1977, Sampling Techniques,
+    section 5.3, with equal weights)."""
+    own = cells(values, strata)
+    return contrast((1 / len(own), cell) for cell in own.values()) if own else NOTHING
+
+
+def slope(strata: Sequence[float], per: float = 10) -> dict[float, float]:
+    """The weight of each stratum's value in the slope of a straight line through all (least squares), for `per` more
+    of what the strata are numbers of."""
+    centred = np.array(strata, dtype=float) - np.mean(strata)
+    return dict(zip(strata, (per * centred / (centred**2).sum()).tolist(), strict=True))
