@@ -23,7 +23,7 @@ th, td {{ padding: 0.3rem 0.7rem; border-bottom: 1px solid #ddd; text-align: lef
 blockquote {{ margin: 1rem 0; padding: 0.1rem 1rem; border-left: 4px solid #d55e00; background: #fdf3ec; }}
 code {{ background: #f3f3f3; overflow-wrap: anywhere; }}
 math[display="block"] {{ overflow-x: auto; }}
-@media (max-width: 40rem) {{ table {{ font-size: 0.85rem; }} th, td {{ padding: 0.25rem 0.35rem; }} }}
+@media (max-width: 40rem) {{ table {{ font-size: 0.8rem; }} th, td {{ padding: 0.25rem; }} }}
 </style>
 <body>
 {body}

@@ -60,8 +60,7 @@ def claims(judged: pd.DataFrame) -> str:
     rows = [
         {"": row["name"], "claim": row["claim"]}
         | {"verdict": f"**{row['verdict']}**" + {True: ", firm", False: ", not firm"}.get(row["firm"], "")}
-        | {"here": _difference(row)}
-        | {title: "" if pd.isna(row[source]) else f"{row[source]:+.1f}" for source, title in SOURCES.items()}
+        | {"here": _difference(row), ", ".join(SOURCES.values()): _published(row)}
         for row in judged.to_dict("records")
     ]
     return _markdown(pd.DataFrame(rows))
@@ -70,7 +69,16 @@ def claims(judged: pd.DataFrame) -> str:
 def _difference(row: dict) -> str:
     if pd.isna(row["estimate"]):
         return ""
-    return f"{row['estimate']:+.1f}" + ("" if pd.isna(row["low"]) else f" ± {row['estimate'] - row['low']:.1f}")
+    half = "" if pd.isna(row["low"]) else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['estimate'] - row['low']:.1f}"
+    return f"{row['estimate']:+.1f}{half}"
+
+
+def _published(row: dict) -> str:
+    """One column for both sources: with two, the table is too wide for a phone."""
+    values = [row[source] for source in SOURCES]
+    return (
+        "" if all(map(pd.isna, values)) else ", ".join("–" if pd.isna(value) else f"{value:+.1f}" for value in values)
+    )
 
 
 def _markdown(frame: pd.DataFrame) -> str:
