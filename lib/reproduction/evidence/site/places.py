@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath
 MAIN = "paper"
 """The profile whose report is the site's first page, where it has one."""
 
+STUDIES = PurePosixPath("outputs/studies")
+
 COPIED = (".svg", ".png", ".json", ".html", ".sha256")
 """What stays as it is; all else becomes a page."""
 
