@@ -15,6 +15,11 @@ def test_the_best_threshold_lies_between_the_runs_that_it_tells_apart():
     assert thresholds.right(values, failed, 5) == 0.75
 
 
+def test_of_thresholds_that_are_right_as_often_one_is_taken_not_what_lies_between():
+    values, failed = pd.Series([1.0, 2.0, 3.0, 4.0]), pd.Series([False, True, False, True])  # 1.5 and 3.5, not 2.5
+    assert thresholds.right(values, failed, thresholds.best(values, failed)) == 0.75
+
+
 @pytest.mark.parametrize(("failed", "above"), [(True, False), (False, True)])
 def test_where_all_runs_end_alike_the_threshold_is_beyond_them(failed, above):
     values, ends = pd.Series([1.0, 2.0]), pd.Series([failed, failed])

@@ -359,9 +359,10 @@ def test_independent_draws_shuffle_in_another_order(small_digits):
     assert not any(torch.equal(a, b) for a, b in combinations(orders[1:], 2))
 
 
-def test_initial_cycles_balance_the_network_once():
-    balanced, plain = (FullyConnected(parameters(p=2, initial_cycles=cycles)) for cycles in (300, 0))
+@pytest.mark.parametrize(("own", "c"), [({"variant": "baseline"}, 1.0), ({"variant": "enorm", "c": 1.3}, 1.3)])
+def test_initial_cycles_balance_the_network_once(own, c):
+    balanced, plain = (FullyConnected(parameters(p=2, initial_cycles=cycles, **own)) for cycles in (300, 0))
     for left, right in pairwise(balanced.weights):
-        torch.testing.assert_close(left.norm(dim=2), right.norm(dim=1), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(c * left.norm(dim=2), right.norm(dim=1), rtol=1e-3, atol=1e-3)
     x = torch.randn(1, 3072, 5)
     torch.testing.assert_close(balanced(x), plain(x), rtol=1e-3, atol=1e-3)

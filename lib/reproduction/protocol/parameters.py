@@ -54,7 +54,7 @@ class Parameters(BaseModel):
     - path_ratio: of Path-SGD; "none" leaves its steps as they are, without the ratio of the first one
     - draws: "independent" draws weights and batches anew for each p; with "shared", the first layers and the batches of
       a seed are the same at every p. Variants of one seed and p share theirs either way
-    - initial_cycles: so many cycles of ENorm with c = 1 before training
+    - initial_cycles: so many cycles of ENorm before training, with the variant's c, or c = 1 where it has none
     - warmup: epochs in which the learning rate grows from 0 step by step, linearly, to what it would be
     - measures: what to measure after each epoch besides (see `training.measures`)
 

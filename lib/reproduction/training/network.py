@@ -45,8 +45,9 @@ class FullyConnected(nn.Module):
         self.between = nn.ModuleList(between(runs, size, parameters) for size in sizes[1:-1])
         self.update = parts.find(variant.update, "update")(runs, parameters)
         if parameters.initial_cycles:
+            c = parameters.c if "enorm" in variant.parts else 1.0
             with torch.no_grad():
-                equi_normalize_(self.weights, c=1.0, cycles=parameters.initial_cycles)
+                equi_normalize_(self.weights, c=c, cycles=parameters.initial_cycles)
         after_step = parts.find(variant.after_step, "after_step")(parameters) if variant.after_step else None
         self.untouched = True  # by any step
         self.after_steps = [after_step] if after_step else []
