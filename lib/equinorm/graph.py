@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from equinorm import operations
+from equinorm.calls import Call, map_tensors, tensors
 from equinorm.chain import span
 from equinorm.channels import Channels
 from equinorm.function_change import buffers_kept, in_mode
@@ -72,8 +73,8 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None):  # noqa: ANN204
         kwargs = kwargs or {}
-        given = [tensor for tensor in operations.tensors((args, kwargs)) if self._is_followed(tensor)]
-        call = operations.Call(function, args, kwargs, {id(tensor): tensor.shape for tensor in given})
+        given = [tensor for tensor in tensors((args, kwargs)) if self._is_followed(tensor)]
+        call = Call(function, args, kwargs, {id(tensor): tensor.shape for tensor in given})
         self._seen.update(self._names[id(tensor)] for tensor in given if id(tensor) in self._names)
         call.result = function(*args, **kwargs)
         if given:
@@ -82,12 +83,12 @@ class Recorder(TorchFunctionMode):
 
     def run(self, inputs: tuple, named_inputs: Mapping[str, object]) -> None:
         """Run the model in the mode that it is in."""
-        for tensor in operations.tensors((inputs, named_inputs)):
+        for tensor in tensors((inputs, named_inputs)):
             if tensor.is_floating_point():
                 self.label(tensor, self.fixed(INPUT))
         with torch.no_grad(), _uncompiled(), self._module_names(), self:
             result = self.model(*inputs, **named_inputs)
-        for tensor in operations.tensors(result):
+        for tensor in tensors(result):
             if (labels := self.labels(tensor)) is not None:
                 self.channels.fix(labels, OUTPUT)
                 self.outputs.append(labels)
@@ -213,7 +214,7 @@ def record(
     recorder, failure = Recorder(model, batch_norm), None
     devices = sorted({tensor.device.index for tensor in model.parameters() if tensor.is_cuda})
     for training in (False, True):
-        copies = operations.map_tensors(Tensor.clone, (inputs, dict(named_inputs)))
+        copies = map_tensors(Tensor.clone, (inputs, dict(named_inputs)))
         with buffers_kept(model), in_mode(model, training), torch.random.fork_rng(devices=devices):
             try:
                 recorder.run(*copies)
