@@ -221,6 +221,34 @@ def test_claims_about_causes_are_judged_by_what_studies_found(tmp_path):
     assert own.loc[["R15", "R16", "R17"], "verdict"].tolist() == ["not reproduced", "reproduced", "not reproduced"]
 
 
+@pytest.mark.parametrize(("lead", "verdict"), [(2, "reproduced"), (-2, "not reproduced"), (0, "inconclusive")])
+def test_the_smaller_rate_is_judged_by_its_study(tmp_path, lead, verdict):
+    rows = [
+        {"condition": condition, "p": p, "seed": seed, "test_accuracy": level + 0.002 * (-1) ** (p + seed + n)}
+        for n, (condition, level) in enumerate({"rate_of_2019": 0.5 + lead / 100, "rate_of_authors": 0.5}.items())
+        for p in (15, 17, 19)
+        for seed in range(3)
+    ]
+    study(tmp_path, "rate_of_enorm_bn", "runs", pd.DataFrame(rows).assign(diverged=False))
+    assert judged(evidence(studies=tmp_path)).loc["R18", "verdict"] == verdict
+
+
+def test_batches_and_memory_are_judged_by_the_study_of_small_batches(tmp_path):
+    rows = [
+        {"variant": variant, "batch": batch, "seed": seed, "diverged": False, "test_accuracy": level + 0.01 * seed}
+        for variant, small in {"batch_norm": 0.3, "enorm": 0.45}.items()
+        for batch, level in {4: small, 8: small, 32: 0.45, 256: 0.45}.items()
+        for seed in (0, 1)
+    ]
+    study(tmp_path, "small_batches", "runs", pd.DataFrame(rows))
+    costs = [("batch_norm", 4, 23.0), ("batch_norm", 256, 36.0), ("enorm", 4, 22.0), ("enorm", 256, 24.0)]
+    study(tmp_path, "small_batches", "costs", pd.DataFrame(costs, columns=["variant", "batch", "MB"]))
+    own = judged(evidence(studies=tmp_path)).loc[["R22", "R23"]]
+    assert own["verdict"].tolist() == ["reproduced"] * 2
+    assert "32 to 256 images in a batch less BN with 4 and 8: +15.0" in own.loc["R22", "evidence"]
+    assert "1.50 times the memory of ENorm with 256 images" in own.loc["R23", "evidence"]
+
+
 def test_claims_of_other_variants_are_not_judged():
     assert claims.judge(evidence(), ["enorm_bias"])["name"].tolist() == ["R8", "R9", "R10", "R15"]
     assert claims.judge(evidence(), ["layer_rates"]).empty
