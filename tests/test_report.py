@@ -115,13 +115,27 @@ def test_ones_own_variant_is_compared_and_its_part_named(grid, outputs, tmp_path
 PROTOCOL = {"dataset": "cifar10", "epochs": 60, "learning_rate": None, "depths": [1, 3]}
 
 
+def test_another_protocol_stands_beside_that_of_2019(grid, tmp_path):
+    other = of_variants({"baseline": 1}, **PROTOCOL, parameters={"training_images": 40960})
+    empty = tables.collect(other, tmp_path)
+    frames = report.all_tables(empty)
+    assert frames["protocols"].empty and "claims" not in frames
+    assert "Beside the paper" not in report.page(empty, frames)
+    row = {"variant": "baseline", "depths": 2, "paper_2019": 52.0, "here": 52.3, "protocol_2019": 53.0}
+    text = report.page(empty, frames | {"protocols": pd.DataFrame([row | {"report_2019": None}])})
+    found = next(line for line in text.splitlines() if line.startswith("| Baseline"))
+    assert [part.strip() for part in found.split("|")[2:6]] == ["52.0", "52.3 (+0.3)", "–", "53.0 (+1.0)"]
+    assert "Over the 1 method that all have, these runs are +0.3 points from" in text
+    assert "protocols" not in report.all_tables(grid)
+
+
 @pytest.mark.parametrize(
     ("repeats", "names"),
     [
         ({"batch_norm": 1}, []),
         ({"enorm_batch_norm": 1}, ["R6", "R7", "R18"]),
         ({"baseline": 1, "enorm": 1}, ["R1", "R14", "R16", "R17", "R19", "P3", "P4"]),
-        (dict.fromkeys(IN_2019, 1), [f"R{k}" for k in range(1, 22)] + ["P3", "P4", "P5"]),
+        (dict.fromkeys(IN_2019, 1), [f"R{k}" for k in range(1, 24)] + ["P3", "P4", "P5"]),
     ],
 )
 def test_claims_are_judged_where_the_profile_has_their_variants(repeats, names, tmp_path):

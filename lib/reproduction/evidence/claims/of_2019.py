@@ -66,7 +66,7 @@ OF_2019 = (
           "nothing could, on a shared CPU", rests_on="else"),
     Claim("R21", f"The whole study takes about {elsewhere.HOURS_IN_2019} hours", "section 4.1", IN_2019,
           elsewhere.takes_a_day, "nothing could, for the devices are not the same", rests_on="else"),
-    Claim("R22", "BN needs 16 or 32 images in a batch, or more", "section 1", ("batch_norm",),
+    Claim("R22", "BN needs 16 or 32 images in a batch, or more", "section 1", ("batch_norm", "enorm"),
           elsewhere.batch_norm_needs_large_batches,
           "the 95 % interval of accuracy with 32 or more less that with fewer than 16 lies above 0", rests_on="else"),
     Claim("R23", "ENorm takes less memory than BN", "abstract", ("batch_norm", "enorm"),

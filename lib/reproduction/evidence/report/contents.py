@@ -11,6 +11,7 @@ from reproduction.evidence import (
     depth_figure,
     figures,
     further_runs,
+    protocols,
     published,
     spread,
     tables,
@@ -49,6 +50,9 @@ def all_tables(grid: Grid) -> dict[str, pd.DataFrame]:
         frames["published_differences"] = published.differences(runs)
         frames["published_levels"] = published.levels(runs)
         frames["claims"] = claims.judge(evidence, grid.profile.repeats)
+    elif protocols.differs(grid):
+        of_2019 = pd.read_csv(protocols.OF_2019) if protocols.OF_2019.exists() else None
+        frames["protocols"] = protocols.by_protocol(runs, of_2019)
     return frames
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from reproduction.evidence import answers, comparisons, figures, published, spread
+from reproduction.evidence import answers, comparisons, figures, protocols, published, spread
 from reproduction.evidence.claims.elsewhere import HOURS_IN_2019, RUNS_IN_2019
 from reproduction.evidence.report import markdown, sentences
 from reproduction.evidence.report.contents import follows_protocol, variants
@@ -125,6 +125,8 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
             published.differences_markdown, frames.get("published_differences")
         ),
         "published_levels": markdown.table_or_none(published.levels_markdown, frames.get("published_levels")),
+        "protocols": markdown.table_or_none(protocols.markdown, frames.get("protocols")),
+        "protocols_words": protocols.words(frames["protocols"]) if "protocols" in frames else "",
     }
 
 

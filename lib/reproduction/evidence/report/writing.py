@@ -8,7 +8,7 @@ import pandas as pd
 
 from reproduction import up_to_date
 from reproduction.checkout import REPOSITORY
-from reproduction.evidence import answers, figures, further_runs, html, published
+from reproduction.evidence import answers, figures, further_runs, html, protocols, published
 from reproduction.evidence.report.contents import all_figures, all_tables, follows_protocol
 from reproduction.evidence.report.text import TEMPLATES, appendix, page
 from reproduction.evidence.tables import Grid
@@ -43,7 +43,8 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
 
 def inputs_digest(grid: Grid) -> str:
     """What the summary of `grid` is made of (see `up_to_date`): besides its runs what is missing, what the profile and
-    its variants are called, the report's templates, and for the paper's grid what the studies found and trained."""
+    its variants are called, the report's templates, for the paper's grid what the studies found and trained, and for
+    other protocols the runs of the paper's grid."""
     profile = grid.profile
     return up_to_date.digest(
         REPOSITORY / "notebooks" / "summary.ipynb",
@@ -55,6 +56,7 @@ def inputs_digest(grid: Grid) -> str:
         published.FILE.read_text(encoding="utf-8"),
         repr(answers.answers(answers.OUTPUTS)) if profile.name == "paper" else "",
         further_runs.table(grid, answers.OUTPUTS).to_csv() if follows_protocol(grid) else "",
+        protocols.OF_2019.read_text() if protocols.differs(grid) and protocols.OF_2019.exists() else "",
     )
 
 
