@@ -21,8 +21,9 @@ def found(frames: dict[str, pd.DataFrame]) -> list[str]:
     """The sentences that the tables of `contents.all_tables` allow."""
     if "claims" not in frames:
         return []
-    written = [_verdicts(frames["claims"]), _lead(frames, "enorm", "baseline", "ENorm", "the baseline")]
-    written += [_lead(frames, "enorm_batch_norm", "batch_norm", "ENorm + BN", "BN alone"), _trend(frames)]
+    leads = [_lead(frames, "enorm", "baseline", "ENorm", "the baseline"), _trend(frames)]
+    written = [_verdicts(frames["claims"]), " ".join(filter(None, leads))]
+    written.append(_lead(frames, "enorm_batch_norm", "batch_norm", "ENorm + BN", "BN alone"))
     return [sentence for sentence in written if sentence]
 
 
@@ -69,4 +70,4 @@ def _trend(frames: dict[str, pd.DataFrame]) -> str:
     how = "grows" if row["trend"] > 0 else "shrinks"
     half = row["trend"] - row["trend_low"]
     by = f"{abs(row['trend']):.1f} points (± {half:.1f}) for 10 more layers"
-    return f"ENorm's lead over the baseline **{how} with depth**, by {by}."
+    return f"ENorm's lead over the baseline {how} with depth, by {by}."

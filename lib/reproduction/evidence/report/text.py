@@ -20,6 +20,9 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 FINDINGS = ("norms_or_rates", "biases", "batch_norm_at_depth", "details")
 """The studies whose finding is on the page, where they have one; all are in the appendix."""
 
+HEADLINES = ("norms_or_rates", "biases", "small_batches")
+"""Those whose finding's first sentence is among the first lines of the page."""
+
 
 def page(
     grid: Grid, frames: dict[str, pd.DataFrame], base: str = "", root: str = "../../", more: str | None = None
@@ -134,11 +137,11 @@ def _about_the_studies(grid: Grid) -> dict[str, object]:
     answered = (
         {answer.name: answer for answer in answers.answers(answers.OUTPUTS)} if grid.profile.name == "paper" else {}
     )
-    findings = [answered[name] for name in FINDINGS if name in answered and answered[name].finding]
+    told = {name: answer for name, answer in answered.items() if answer.finding}
     return {
         "answers": list(answered.values()),
-        "findings": findings,
-        "headlines": [sentences.first(answer.finding) for answer in findings],
+        "findings": [told[name] for name in FINDINGS if name in told],
+        "headlines": [sentences.first(told[name].finding) for name in HEADLINES if name in told],
         "unanswered": [title for name, title in answers.STUDIES.items() if name not in answered],
     }
 
