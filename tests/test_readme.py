@@ -62,7 +62,7 @@ def norms_or_rates():
     above = (accuracy - accuracy.loc["baseline"]).mean(axis="columns")
     assert above["rates"] > 0.5 * above["enorm"] > above["enorm_c1"]
     return (
-        "Norms are not what makes most of that lead: c = 1.2 amounts to a learning rate for each layer, and these rates "
+        "Norms are not what makes most of that lead: c = 1.2 amounts to a learning rate for each layer, and these "
         f"alone, without any rescaling, are worth {above['rates']:.1f} points where ENorm is worth "
         f"{above['enorm']:.1f} (after {runs['epoch'].max()} epochs, p = {', '.join(map(str, accuracy.columns))}); "
         f"balanced norms with c = 1 are worth {above['enorm_c1']:.1f}."
