@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reproduction.evidence.claims.finding import Verdict
+from reproduction.evidence.comparisons import compare
 from reproduction.evidence.published import SOURCES
-from reproduction.protocol.variants import DEPTHS
+from reproduction.protocol.variants import DEPTHS, VARIANTS
 
 
 def first(text: str) -> str:
@@ -21,7 +22,7 @@ def found(frames: dict[str, pd.DataFrame]) -> list[str]:
     """The sentences that the tables of `contents.all_tables` allow."""
     if "claims" not in frames:
         return []
-    leads = [_lead(frames, "enorm", "baseline", "ENorm", "the baseline"), _trend(frames)]
+    leads = [_lead(frames, "enorm", "baseline", "ENorm", "the baseline"), _trend(frames), _step(frames)]
     written = [_verdicts(frames["claims"]), " ".join(filter(None, leads))]
     written.append(_lead(frames, "enorm_batch_norm", "batch_norm", "ENorm + BN", "BN alone"))
     return [sentence for sentence in written if sentence]
@@ -71,3 +72,21 @@ def _trend(frames: dict[str, pd.DataFrame]) -> str:
     half = row["trend"] - row["trend_low"]
     by = f"{abs(row['trend']):.1f} points (± {half:.1f}) for 10 more layers"
     return f"ENorm's lead over the baseline {how} with depth, by {by}."
+
+
+def _step(frames: dict[str, pd.DataFrame]) -> str:
+    """Whether ENorm's lead grows where the baseline's learning rate falls, rather than with each layer."""
+    if not _trend(frames):
+        return ""
+    compared = compare(frames["runs"], "enorm", "baseline")
+    leads, rate = pd.Series({p: own.mean for p, own in compared.at.items()}), VARIANTS["baseline"].learning_rate
+    lower = leads.index.map(rate) < rate(leads.index.min())
+    shallow, deep = leads[~lower], leads[lower]
+    if len(deep) < 3 or shallow.mean() > deep.mean():
+        return ""
+    if np.polyfit(deep.index, deep, 1)[0] * 10 > compared.trend.mean / 2:  # it goes on growing
+        return ""
+    return (
+        f"Most of that is one step: {shallow.mean():.1f} points on average up to p = {shallow.index.max()} and "
+        f"{deep.mean():.1f} from p = {deep.index.min()} on, where the baseline's learning rate is lower."
+    )

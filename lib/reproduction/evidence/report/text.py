@@ -141,7 +141,7 @@ def _about_the_studies(grid: Grid) -> dict[str, object]:
     return {
         "answers": list(answered.values()),
         "findings": [told[name] for name in FINDINGS if name in told],
-        "headlines": [sentences.first(told[name].finding) for name in HEADLINES if name in told],
+        "headlines": {name: sentences.first(told[name].finding) for name in HEADLINES if name in told},
         "unanswered": [title for name, title in answers.STUDIES.items() if name not in answered],
     }
 

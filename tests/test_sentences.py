@@ -1,0 +1,43 @@
+"""The first lines of the page: what they say of tables where the answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reproduction.evidence import comparisons, published
+from reproduction.evidence.report import sentences
+from reproduction.protocol.variants import DEPTHS
+
+
+def frames(lead):
+    """Two runs in each cell of the baseline and ENorm, whose lead at p is `lead(p)` points."""
+    generator = np.random.default_rng(0)
+    runs = pd.DataFrame(
+        [
+            {"variant": variant, "p": p, "seed": seed, "fate": "trained", "diverged": False,
+             "test_accuracy": 0.5 + of * lead(p) / 100 + generator.normal(0, 0.0002)}
+            for variant, of in (("baseline", 0), ("enorm", 1))
+            for p in DEPTHS
+            for seed in (0, 1)
+        ]
+    )  # fmt: skip
+    compared = comparisons.table(runs, ["baseline", "enorm"])
+    claims = pd.DataFrame({"name": ["R1"], "verdict": ["reproduced"]})
+    return {
+        "runs": runs, "comparisons": compared, "claims": claims, "published_differences": published.differences(runs)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lead", "grows", "one_step"),
+    [
+        (lambda p: 0.1 if p <= 7 else 2.4, True, True),  # the baseline's rate is halved from p = 9 on
+        (lambda p: 0.2 * p, True, False),
+        (lambda p: 2.0, False, False),
+    ],
+)
+def test_growth_with_depth_and_a_step_where_the_rate_falls_are_told_apart(lead, grows, one_step):
+    text = " ".join(sentences.found(frames(lead)))
+    assert ("grows with depth" in text) == grows
+    assert ("Most of that is one step" in text) == one_step
+    assert not one_step or "0.1 points on average up to p = 7 and 2.4 from p = 9 on" in text
