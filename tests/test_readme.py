@@ -124,3 +124,12 @@ def test_what_was_found_is_what_the_tables_say(sentence):
 def test_they_come_before_the_figure():
     found = [README.index(sentence()) for sentence in SENTENCES]
     assert found == sorted(found) and found[-1] < README.index("figure_2.svg")
+
+
+def test_the_convolutional_networks_are_as_accurate_as_said():
+    folder = REPOSITORY / "outputs" / "convolutional" / "cifar10_width_0.25_epochs_10"
+    last = {path.stem.removesuffix("_seed_0"): pd.read_csv(path).iloc[-1] for path in folder.glob("*.csv")}
+    percent = {name: f"{100 * row['test_accuracy']:.1f}" for name, row in last.items()}
+    assert {row["epoch"] for row in last.values()} == {10}
+    said = f"{percent['baseline']} % without normalisation, {percent['enorm']} with ENorm, "
+    assert said + f"{percent['batch_norm']} with BN and {percent['enorm_batch_norm']} with both" in README
