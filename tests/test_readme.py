@@ -63,6 +63,7 @@ def depth_and_c():
 
 def norms_or_rates():
     runs = of_study("norms_or_rates", "runs")
+    runs = runs[runs["condition"].isin(["baseline", "rates", "enorm", "enorm_c1"])]
     assert not runs["diverged"].any()
     accuracy = 100 * runs.groupby(["condition", "p"])["test_accuracy"].mean().unstack("p")
     above = (accuracy - accuracy.loc["baseline"]).mean(axis="columns")
