@@ -6,6 +6,8 @@ import pytest
 
 from reproduction.evidence import protocols, published
 
+pytestmark = pytest.mark.portable
+
 
 def published_runs(source, more):
     """Runs as accurate as a source's, but for so many points."""

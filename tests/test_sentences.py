@@ -8,6 +8,8 @@ from reproduction.evidence import comparisons, published
 from reproduction.evidence.report import sentences
 from reproduction.protocol.variants import DEPTHS
 
+pytestmark = pytest.mark.portable
+
 
 def frames(lead):
     """Two runs in each cell of the baseline and ENorm, whose lead at p is `lead(p)` points."""
