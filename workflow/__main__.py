@@ -1,6 +1,7 @@
 """`./run_all.sh`: its arguments, how it is stopped, its exit status. The work is in the modules run_*.py."""
 
 import argparse
+import contextlib
 import os
 import sys
 
@@ -19,6 +20,8 @@ def main() -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()  # what was said before comes first
         print(f"stopped; {KEPT}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read this has seen enough: `| head`

@@ -56,7 +56,7 @@ def inputs_digest(grid: Grid) -> str:
         published.FILE.read_text(encoding="utf-8"),
         repr(answers.answers(answers.OUTPUTS)) if profile.name == "paper" else "",
         further_runs.table(grid, answers.OUTPUTS).to_csv() if follows_protocol(grid) else "",
-        protocols.OF_2019.read_text() if protocols.differs(grid) and protocols.OF_2019.exists() else "",
+        protocols.OF_2019.read_text(encoding="utf-8") if protocols.differs(grid) and protocols.OF_2019.exists() else "",
     )
 
 
