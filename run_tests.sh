@@ -11,5 +11,5 @@ cd "$root"
 if [ $# -gt 0 ]; then
   exec "$PYTHON" -m pytest --cov --cov-fail-under=0 "$@"
 fi
-echo "All tests take 15 to 25 minutes on 2 cores."
+echo "All tests take 10 to 25 minutes on 2 cores."
 exec "$PYTHON" -m pytest --cov --numprocesses logical --maxprocesses 8 --dist loadfile
