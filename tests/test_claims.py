@@ -247,6 +247,8 @@ def test_batches_and_memory_are_judged_by_the_study_of_small_batches(tmp_path):
     assert own["verdict"].tolist() == ["reproduced"] * 2
     assert "32 to 256 images in a batch less BN with 4 and 8: +15.0" in own.loc["R22", "evidence"]
     assert "1.50 times the memory of ENorm with 256 images" in own.loc["R23", "evidence"]
+    study(tmp_path, "small_batches", "runs", pd.DataFrame(rows).query("batch >= 32"))
+    assert judged(evidence(studies=tmp_path)).loc["R22", "verdict"] == "not tested"
 
 
 def test_claims_of_other_variants_are_not_judged():

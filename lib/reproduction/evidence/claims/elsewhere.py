@@ -69,6 +69,8 @@ def batch_norm_needs_large_batches(evidence: Evidence) -> Finding:
     accuracy = paired.accuracy(runs, ["variant"], strata="batch")
     sizes = sorted(set(runs["batch"]))
     small, large = [size for size in sizes if size < 16], [size for size in sizes if size >= 32]
+    if not small or not large:
+        return Finding("not tested", "the study has no batches of fewer than 16 images, or none of 32 or more")
     weights = dict.fromkeys(large, 1 / len(large)) | dict.fromkeys(small, -1 / len(small))
     lead, other = (paired.contrast(accuracy[name], weights) for name in ("batch_norm", "enorm"))
     text = (
