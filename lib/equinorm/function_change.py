@@ -1,10 +1,12 @@
 """By how much something changes what a model computes, with the model left as it was."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from equinorm import calls
 
 
 @torch.no_grad()
@@ -36,20 +38,9 @@ def relative_change(
 
 def _numbers(output: object) -> Tensor:
     """All floating-point numbers of a model's output, copied, in float64 on the CPU."""
-    parts = [tensor.detach().flatten().cpu().to(torch.float64, copy=True) for tensor in _tensors(output)]
+    numbers = (tensor for tensor in calls.tensors(output) if tensor.is_floating_point())
+    parts = [tensor.detach().flatten().cpu().to(torch.float64, copy=True) for tensor in numbers]
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
-
-
-def _tensors(output: object) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        if output.is_floating_point():
-            yield output
-    elif isinstance(output, Mapping):
-        for part in output.values():
-            yield from _tensors(part)
-    elif isinstance(output, (tuple, list)):
-        for part in output:
-            yield from _tensors(part)
 
 
 def _copy(given: object) -> object:
