@@ -10,6 +10,7 @@ import pandas as pd
 from reproduction.evidence.claims.finding import Verdict
 from reproduction.evidence.comparisons import compare
 from reproduction.evidence.published import SOURCES
+from reproduction.evidence.stratified import slope
 from reproduction.protocol.variants import DEPTHS, VARIANTS
 
 
@@ -84,7 +85,7 @@ def _step(frames: dict[str, pd.DataFrame]) -> str:
     shallow, deep = leads[~lower], leads[lower]
     if len(deep) < 3 or shallow.mean() > deep.mean():
         return ""
-    if np.polyfit(deep.index, deep, 1)[0] * 10 > compared.trend.mean / 2:  # it goes on growing
+    if sum(weight * deep[p] for p, weight in slope(list(deep.index)).items()) > compared.trend.mean / 2:  # goes on
         return ""
     return (
         f"Most of that is one step: {shallow.mean():.1f} points on average up to p = {shallow.index.max()} and "
