@@ -78,6 +78,19 @@ def test_no_dot_hides_that_of_another_variant():
     assert all(abs(x - round(x)) < 0.3 for x in places)
 
 
+def test_a_band_that_comes_from_other_variants_is_an_outline():
+    several, status = frames(["enorm"], [1, 3])
+    single, others = frames(["batch_norm"], [1, 3], seeds=[0])
+    runs, status = pd.concat([several, single]), pd.concat([status, others])
+    shown = ["enorm", "batch_norm"]
+    figure = accuracy_over_depth(runs, status, shown, SPREAD, published.behind(shown, [1, 3]))
+    filled, outline = (axis.collections[0] for axis in figure.axes[1:])
+    assert len(filled.get_facecolor()) and not len(outline.get_facecolor())
+    assert {"± one standard deviation", "± one standard deviation (other variants)"} <= set(legend(figure))
+    alone = accuracy_over_depth(several, status[status["variant"] == "enorm"], ["enorm"], SPREAD)
+    assert "± one standard deviation (other variants)" not in legend(alone)
+
+
 def test_without_several_runs_in_any_cell_there_is_no_band():
     runs, status = frames(["enorm"], [1, 3], seeds=[0])
     figure = accuracy_over_depth(runs, status, ["enorm"], NO_SPREAD)

@@ -22,6 +22,9 @@ _GREY = {
 }
 """How the published curves are drawn, by their source."""
 
+_OUTLINE = {"facecolor": "none", "ls": ":", "lw": 0.9}
+"""How a band is drawn that comes from other variants' runs."""
+
 
 def accuracy_over_depth(
     runs: pd.DataFrame,
@@ -31,7 +34,8 @@ def accuracy_over_depth(
     published: pd.DataFrame | None = None,
 ) -> Figure:
     """Figures 2 and 3 of the 2019 report: final test accuracy over p. Every run is a dot, a line joins the means over
-    seeds, and the band around it is one standard deviation between seeds wide to each side.
+    seeds, and the band around it is one standard deviation between seeds wide to each side; it is an outline where no
+    cell of the variant has two runs, so that all of it comes from other variants.
 
     - runs: one row per run, as `tables.final_runs` gives it
     - status: one row per cell, as `tables.status` gives it; cells not run yet are marked, and runs that did not train
@@ -111,8 +115,14 @@ def _draw_runs(
             x, mean = _drawable(piece, depths)
             half = spread.at(seed_spread, x)
             if np.isfinite(half).all():
-                axis.fill_between(x + shift, mean - half, mean + half, color=colour, alpha=0.16, lw=0)
+                style = _OUTLINE if _is_borrowed(own) else {"alpha": 0.16, "lw": 0}
+                axis.fill_between(x + shift, mean - half, mean + half, color=colour, **style)
     axis.plot(own["p"] + shift, own["test_accuracy"], figures.MARKERS[variant], color=colour, ms=5, mec="w", mew=0.6)
+
+
+def _is_borrowed(own: pd.DataFrame) -> bool:
+    """Whether the runs `own` of a variant say nothing of how far seeds differ."""
+    return not own.duplicated(["variant", "p"]).any()
 
 
 def _draw_published(axis: Axes, own: pd.DataFrame, depths: list[int]) -> None:
@@ -194,7 +204,11 @@ def _legend(
     sources = [] if published is None else [source for source in _GREY if source in set(published["source"])]
     second: list[Artist] = [Line2D([], [], **_GREY[source], label=SOURCES[source]) for source in sources]
     if len(runs) and seed_spread["deviation"].notna().any():
-        second.append(Patch(color="0.5", alpha=0.3, lw=0, label="± one standard deviation"))
+        borrowed = {_is_borrowed(runs[runs["variant"] == variant]) for variant in set(runs["variant"])}
+        if False in borrowed:
+            second.append(Patch(color="0.5", alpha=0.3, lw=0, label="± one standard deviation"))
+        if True in borrowed:
+            second.append(Patch(edgecolor="0.35", label="± one standard deviation (other variants)", **_OUTLINE))
     for marker, label in _marks(status).items():
         second.append(Line2D([], [], marker=marker, ls="", color="0.35", ms=8, label=label))
     if not second:
