@@ -43,6 +43,23 @@ def test_full_profile_has_550_runs_of_all_variants_with_draws_of_their_own_at_ea
     assert {cell.draws for cell in cells} == {"independent"}
 
 
+def test_cells_are_trained_in_the_steps_that_a_profile_names_and_the_cheap_ones_first_in_each(tmp_path):
+    text = GOOD.replace("[1]", "[1, 3, 5]").replace("{baseline: 1}", "{baseline: 1, enorm: 1, batch_norm: 2}")
+    profile = write(tmp_path, text + "first:\n  - {batch_norm: 5}\n  - {enorm: 3}\n")()
+    order = [(cell.variant, cell.p) for cell in profile.in_order()]
+    assert order[:5] == [("batch_norm", 1), ("batch_norm", 3), ("batch_norm", 5), ("enorm", 1), ("enorm", 3)]
+    assert order[5:] == [("baseline", 1), ("baseline", 3), ("baseline", 5), ("enorm", 5)]
+    unordered = write(tmp_path, text)()
+    assert unordered.in_order() == unordered.cells()
+
+
+def test_full_trains_first_what_claims_need():
+    cells = [(cell.variant, cell.p) for cell in load_profile("full").in_order()]
+    assert {variant for variant, _ in cells[:20]} == {"batch_norm", "enorm_batch_norm"}
+    assert {(variant[-4:], p <= 9) for variant, p in cells[20:35]} == {("bias", True)}
+    assert {variant for variant, _ in cells[35:75]}.isdisjoint({"baseline", "enorm"})
+
+
 @pytest.mark.parametrize("name", [path.stem for path in (REPOSITORY / "config").glob("*.yaml")])
 def test_every_profile_is_valid(name):
     assert load_profile(name).name == name
@@ -74,6 +91,8 @@ def test_every_profile_is_valid(name):
         ),
         ("title: a test", "title: a test\nlearning_rates: {baseline: [0.1, 0.2]}", "learning_rates: baseline has 2"),
         ("title: a test", "title: a test\nlearning_rates: {enorm: [0.1]}", "learning_rates: enorm is not in repeats"),
+        ("title: a test", "title: a test\nfirst: [{enorm: 9}]", "first: enorm is not in repeats"),
+        ("title: a test", "title: a test\nfirst: {baseline: 9}", "first = "),
         ("title: a test", "title: !!python/object/apply:os.system ['touch pwned']", "not YAML"),
     ],
 )

@@ -78,7 +78,7 @@ def plan(profile: Profile, outputs: Path) -> tables.Grid:
 
 def say_what_would_run(arguments: argparse.Namespace, grid: tables.Grid, outputs: Path) -> int:
     """Name each cell that has no valid result, and why; the exit status, 1 where the data could not be had."""
-    for cell in grid.profile.cells():
+    for cell in grid.profile.in_order():
         if reason := grid.reason((cell.variant, cell.p)):
             print(f"  {cell.variant}, p = {cell.p}: {reason}")
     if grid.problems and not arguments.remake:

@@ -22,6 +22,7 @@ class _Keys(BaseModel):
     - dataset, epochs, learning_rate, precision: as in `Parameters`, the same for all cells
     - parameters: any others of `Parameters`, for the cells whose variant has the parts that know them
     - learning_rates: for some variants, an initial learning rate for each of the depths
+    - first: what to train before the rest; each of its steps names variants, with the largest p of that step
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -35,6 +36,7 @@ class _Keys(BaseModel):
     repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
     parameters: dict[str, Any] = {}
     learning_rates: dict[str, list[float]] = {}
+    first: list[dict[str, int]] = []
 
 
 class Profile(_Keys):
@@ -52,7 +54,19 @@ class Profile(_Keys):
                 raise ValueError(f"learning_rates: {variant} is not in repeats")
             if len(rates) != len(self.depths):
                 raise ValueError(f"learning_rates: {variant} has {len(rates)}, needed is one for each of the depths")
+        for step in self.first:
+            for variant in step.keys() - self.repeats.keys():
+                raise ValueError(f"first: {variant} is not in repeats")
         return [self._cell(variant, p) for p in self.depths for variant in self.repeats]
+
+    def in_order(self) -> list[Parameters]:
+        """Its cells in the order to train them: the steps of `first`, then the rest, the cheap ones first in each."""
+
+        def step_of(cell: Parameters) -> int:
+            steps = (k for k, step in enumerate(self.first) if cell.p <= step.get(cell.variant, -1))
+            return next(steps, len(self.first))
+
+        return sorted(self.cells(), key=lambda cell: (step_of(cell), cell.p))
 
     def _cell(self, variant: str, p: int) -> Parameters:
         rates = self.learning_rates.get(variant)
