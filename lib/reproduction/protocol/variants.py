@@ -55,8 +55,11 @@ class Variant:
 
 _BASELINE_RATES = (0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 _ENORM_RATES = (0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.01, 0.01)
-_PATH_SGD_RATES = (0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 _ENORM_BATCH_NORM_RATES = (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05)
+# By validation at p = 1, 5, 9, 13, 19; at the others that of the next smaller p (notebooks/studies/rates.ipynb).
+_GROUP_NORM_RATES = (0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.1)
+_WEIGHT_NORM_RATES = (0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2)
+_PATH_SGD_RATES = (0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05)
 
 VARIANTS = {
     variant.name: variant
@@ -66,9 +69,8 @@ VARIANTS = {
         Variant("enorm", "ENorm", _ENORM_RATES, after_step="enorm"),
         Variant("enorm_batch_norm", "ENorm + BN", _ENORM_BATCH_NORM_RATES, between="batch_norm", after_step="enorm"),
         Variant("layer_rates", "Per-layer rates", _ENORM_RATES, update="layer_rates"),
-        # The rates of these three are those of validation at p = 1, 9 and 19 (notebooks/studies/rates.ipynb).
-        Variant("group_norm", "GN", (0.1,) * 10, between="group_norm"),
-        Variant("weight_norm_batch_norm", "WN + BN", (0.1,) * 10, between="batch_norm", layer="weight_norm"),
+        Variant("group_norm", "GN", _GROUP_NORM_RATES, between="group_norm"),
+        Variant("weight_norm_batch_norm", "WN + BN", _WEIGHT_NORM_RATES, between="batch_norm", layer="weight_norm"),
         Variant("path_sgd", "Path-SGD", _PATH_SGD_RATES, update="path_sgd"),
         Variant("baseline_bias", "Baseline with biases", _BASELINE_RATES, biases=True),
         Variant("batch_norm_bias", "BN with biases", (0.1,) * 10, between="batch_norm", biases=True),

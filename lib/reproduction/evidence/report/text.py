@@ -17,10 +17,10 @@ from reproduction.protocol.variants import VARIANTS
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
-FINDINGS = ("norms_or_rates", "biases", "batch_norm_at_depth", "details")
+FINDINGS = ("norms_or_rates", "rates", "biases", "batch_norm_at_depth", "details")
 """The studies whose finding is on the page, where they have one; all are in the appendix."""
 
-HEADLINES = ("norms_or_rates", "biases", "small_batches")
+HEADLINES = ("norms_or_rates", "rates", "biases", "small_batches")
 """Those whose finding's first sentence is among the first lines of the page."""
 
 
