@@ -156,7 +156,6 @@ def _about_the_cost(grid: Grid, cost: pd.DataFrame) -> dict[str, object]:
         "restarts": runs - sum(map(_asked_runs, results)),
         "runs_total": _total_runs(grid),
         "hours": cost["seconds"].sum() / 3600,
-        "minutes_per_run": cost["seconds_per_run"].median() / 60,
         "hours_in_2019": HOURS_IN_2019,
         "runs_in_2019": RUNS_IN_2019,
         "devices": sorted({_device(device) for result in results for device in result.devices}),
