@@ -369,3 +369,12 @@ def test_a_rate_that_was_said_is_the_same_when_it_becomes_the_variants_own(tmp_p
     for rate in (0.02, None):
         assert find(files, learning_rate=rate).missing == () and not find(files, learning_rate=rate).problem
     assert find(files, learning_rate=0.03).problem
+
+
+def test_a_result_keeps_the_rate_that_it_was_made_at_when_that_of_its_variant_changes(tmp_path, monkeypatch):
+    own = DATA_SETS["digits"].learning_rate
+    run_cell(**TINY | {"learning_rate": None}, outputs=tmp_path, device="cpu")
+    monkeypatch.setitem(DATA_SETS, "digits", dataclasses.replace(DATA_SETS["digits"], learning_rate=2 * own))
+    result = results.read(CellFiles(tmp_path / "runs", "enorm", 0))
+    assert result.parameters.initial_learning_rate == own
+    assert not results.find(CellFiles(tmp_path / "runs", "enorm", 0), result.parameters).problem

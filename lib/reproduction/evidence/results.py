@@ -249,7 +249,15 @@ def read(files: CellFiles) -> Result:
         )
     except ValueError as error:
         raise ResultError(f"{files.json}: {error}") from None
-    return Result(frame, parameters, metadata, files.csv)
+    return Result(frame, _at_the_rate_of(frame, parameters), metadata, files.csv)
+
+
+def _at_the_rate_of(frame: pd.DataFrame, parameters: Parameters) -> Parameters:
+    """`parameters` with the rate of the first epoch, where that is not the variant's own any more."""
+    first = frame.loc[frame["epoch"] == 1, "learning_rate"]
+    if first.empty or first.iloc[0] == parameters.initial_learning_rate:
+        return parameters
+    return parameters.model_copy(update={"learning_rate": float(first.iloc[0])})
 
 
 def _read_csv(content: bytes) -> pd.DataFrame:
