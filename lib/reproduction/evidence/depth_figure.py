@@ -122,7 +122,7 @@ def _draw_runs(
 
 def _is_borrowed(own: pd.DataFrame) -> bool:
     """Whether the runs `own` of a variant say nothing of how far seeds differ."""
-    return not own.duplicated(["variant", "p"]).any()
+    return not own["p"].duplicated().any()
 
 
 def _draw_published(axis: Axes, own: pd.DataFrame, depths: list[int]) -> None:
@@ -204,7 +204,7 @@ def _legend(
     sources = [] if published is None else [source for source in _GREY if source in set(published["source"])]
     second: list[Artist] = [Line2D([], [], **_GREY[source], label=SOURCES[source]) for source in sources]
     if len(runs) and seed_spread["deviation"].notna().any():
-        borrowed = {_is_borrowed(runs[runs["variant"] == variant]) for variant in set(runs["variant"])}
+        borrowed = {_is_borrowed(own) for _, own in runs.groupby("variant")}
         if False in borrowed:
             second.append(Patch(color="0.5", alpha=0.3, lw=0, label="± one standard deviation"))
         if True in borrowed:

@@ -283,18 +283,14 @@ def _counted(files: CellFiles, metadata: dict) -> bytes:
 def _check_fits(result: Result, files: CellFiles, parameters: Parameters) -> None:
     """Raise ResultError where the runs there are of another cell, parameters, revisions or learning rates."""
     asked = {"variant": parameters.variant, "p": parameters.p, **parameters.differences()}
-    there = {"variant": result.parameters.variant, "p": result.parameters.p, **result.metadata["parameters"]}
-    schedule = dict(enumerate(parameters.schedule(), start=1))
-    same_rates = bool((result.frame["learning_rate"] == result.frame["epoch"].map(schedule)).all())
-    if same_rates:  # said or not: which rate a variant has where none is said may have changed since
-        there.pop("learning_rate", None)
-        asked.pop("learning_rate", None)
+    there = {"variant": result.parameters.variant, "p": result.parameters.p, **result.parameters.differences()}
     if there != asked:
         raise ResultError(f"{files.json}: made with {_differences(there, asked)}")
     if result.metadata["revisions"] != revisions(parameters):
         changed = _differences(result.metadata["revisions"], revisions(parameters))
         raise ResultError(f"{files.json}: made by another revision of the code: {changed}")
-    if not same_rates:
+    schedule = dict(enumerate(parameters.schedule(), start=1))
+    if not (result.frame["learning_rate"] == result.frame["epoch"].map(schedule)).all():
         raise ResultError(f"{files.csv}: made with other learning rates")
 
 
