@@ -91,6 +91,8 @@ def test_every_profile_is_valid(name):
         ),
         ("title: a test", "title: a test\nlearning_rates: {baseline: [0.1, 0.2]}", "learning_rates: baseline has 2"),
         ("title: a test", "title: a test\nlearning_rates: {enorm: [0.1]}", "learning_rates: enorm is not in repeats"),
+        ("title: a test", "title: a test\nprecisions: {enorm: float32}", "precisions: enorm is not in repeats"),
+        ("title: a test", "title: a test\nprecisions: {baseline: half}", "precision = 'half'"),
         ("title: a test", "title: a test\nfirst: [{enorm: 9}]", "first: enorm is not in repeats"),
         ("title: a test", "title: a test\nfirst: {baseline: 9}", "first = "),
         ("title: a test", "title: !!python/object/apply:os.system ['touch pwned']", "not YAML"),
@@ -183,3 +185,4 @@ def test_parameters_of_a_profile_go_to_the_cells_that_know_them():
         "training_images": 40960, "initialization": "he_normal", "precision": "bfloat16",
     }  # fmt: skip
     assert (enorm.balance_last_pair, enorm.norms, enorm.learning_rate) == (False, "simultaneous", 0.1)
+    assert enorm.precision == "float32"

@@ -22,6 +22,7 @@ class _Keys(BaseModel):
     - dataset, epochs, learning_rate, precision: as in `Parameters`, the same for all cells
     - parameters: any others of `Parameters`, for the cells whose variant has the parts that know them
     - learning_rates: for some variants, an initial learning rate for each of the depths
+    - precisions: for some variants, a precision of their own
     - first: what to train before the rest; each of its steps names variants, with the largest p of that step
     """
 
@@ -36,6 +37,7 @@ class _Keys(BaseModel):
     repeats: Annotated[dict[str, Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1)]
     parameters: dict[str, Any] = {}
     learning_rates: dict[str, list[float]] = {}
+    precisions: dict[str, str] = {}
     first: list[dict[str, int]] = []
 
 
@@ -54,6 +56,8 @@ class Profile(_Keys):
                 raise ValueError(f"learning_rates: {variant} is not in repeats")
             if len(rates) != len(self.depths):
                 raise ValueError(f"learning_rates: {variant} has {len(rates)}, needed is one for each of the depths")
+        for variant in self.precisions.keys() - self.repeats.keys():
+            raise ValueError(f"precisions: {variant} is not in repeats")
         for step in self.first:
             for variant in step.keys() - self.repeats.keys():
                 raise ValueError(f"first: {variant} is not in repeats")
@@ -79,7 +83,7 @@ class Profile(_Keys):
                 "epochs": self.epochs,
                 "learning_rate": rates[self.depths.index(p)] if rates else self.learning_rate,
                 "dataset": self.dataset,
-                "precision": self.precision,
+                "precision": self.precisions.get(variant, self.precision),
                 **{name: value for name, value in self.parameters.items() if has_effect(name, parts)},
             }
         )
