@@ -23,7 +23,7 @@ def test_each_protocol_is_so_far_from_the_paper_as_its_runs_are():
     assert (table["protocol_2019"] - table["paper_2019"]).to_numpy() == pytest.approx(1.0)
     methods_of_2019 = table.set_index("variant").loc[["baseline", "batch_norm", "enorm", "enorm_batch_norm"]]
     assert methods_of_2019["report_2019"].notna().all() and table["report_2019"].isna().sum() == 3
-    assert "7 methods that all have, these runs are +0.2 points from" in protocols.words(table)
+    assert "7 methods that all have, these runs are +0.2 ± 0.0 points from" in protocols.words(table)
     assert "(+0.2)" in protocols.markdown(table) and "(+1.0)" in protocols.markdown(table)
 
 

@@ -129,6 +129,32 @@ def test_another_protocol_stands_beside_that_of_2019(grid, tmp_path):
     assert "protocols" not in report.all_tables(grid)
 
 
+def test_the_appendix_says_at_which_rates_in_which_precision_and_how_otherwise_runs_were_made(tmp_path):
+    other = of_variants(
+        {"baseline": 1, "enorm_batch_norm": 1, "group_norm": 1},
+        **PROTOCOL | {"depths": [1, 19]},
+        parameters={"training_images": 40960},
+        learning_rates={"enorm_batch_norm": [0.1, 0.025]},
+        precision="bfloat16",
+        precisions={"enorm_batch_norm": "float32"},
+    )
+    empty = tables.collect(other, tmp_path)
+    text = report.appendix(empty, report.all_tables(empty))
+    assert "Otherwise than in the protocol of 2019: `training_images = 40960` (" in text
+    assert "in bfloat16, in float32 for ENorm + BN" in text
+    assert "2019 report's Table 1 for Baseline: " in text and "0.05 instead of 0.1" not in text
+    assert "For ENorm + BN [this profile]" in text and "For GN, which the 2019 report does not have" in text
+    row = next(line for line in text.splitlines() if line.startswith("| ENorm + BN"))
+    assert [part.strip() for part in row.split("|")[2:4]] == ["0.1", "0.025"]
+
+
+def test_the_appendix_of_the_protocol_of_2019_has_nothing_to_say_of_others(tmp_path):
+    empty = tables.collect(of_variants({"baseline": 1, "enorm_batch_norm": 1}, **PROTOCOL), tmp_path)
+    text = report.appendix(empty, report.all_tables(empty))
+    assert "Otherwise than" not in text and "bfloat16" not in text
+    assert "Table 1: for each variant and depth the paper's authors' best one, but that" in text
+
+
 @pytest.mark.parametrize(
     ("repeats", "names"),
     [

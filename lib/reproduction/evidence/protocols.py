@@ -5,6 +5,7 @@ import pandas as pd
 
 from reproduction.checkout import REPOSITORY
 from reproduction.evidence import published
+from reproduction.evidence.statistics import half_width
 from reproduction.evidence.tables import Grid
 from reproduction.protocol.variants import VARIANTS
 
@@ -69,9 +70,15 @@ def words(table: pd.DataFrame) -> str:
     both = table.dropna(subset=["here", "protocol_2019"])
     if both.empty:
         return ""
-    here, there = ((both[name] - both["paper_2019"]).mean() for name in ("here", "protocol_2019"))
     count = f"{len(both)} method{'s' * (len(both) != 1)}"
+    here, there = (_mean(both[name] - both["paper_2019"]) for name in ("here", "protocol_2019"))
     return (
-        f"Over the {count} that all have, these runs are {here:+.1f} points from the paper's accuracy, and runs of the "
-        f"2019 report's protocol {there:+.1f}."
+        f"Over the {count} that all have, these runs are {here} points from the paper's accuracy, and runs of the 2019 "
+        f"report's protocol {there}: one protocol instead of the other changes it by "
+        f"{_mean(both['here'] - both['protocol_2019'])} (95 % intervals, from how methods differ)."
     )
+
+
+def _mean(differences: pd.Series) -> str:
+    half = half_width(differences)
+    return f"{differences.mean():+.1f}" + (f" ± {half:.1f}" if len(differences) > 1 else "")

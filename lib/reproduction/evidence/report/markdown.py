@@ -38,8 +38,9 @@ def _accuracy_text(cell: pd.Series) -> str:
 
 def rates(grid: Grid) -> str:
     """The initial learning rate, a row for each variant, a column for each p."""
+    rates = {(cell.variant, cell.p): cell.initial_learning_rate for cell in grid.profile.cells()}
     names = list(grid.profile.repeats)
-    by_depth = {p: [VARIANTS[name].learning_rate(p) for name in names] for p in grid.profile.depths}
+    by_depth = {p: [rates[name, p] for name in names] for p in grid.profile.depths}
     return _markdown(pd.DataFrame({"p": [VARIANTS[name].title for name in names], **by_depth}))
 
 

@@ -13,7 +13,7 @@ from reproduction.evidence.results import Result
 from reproduction.evidence.tables import Grid
 from reproduction.protocol.data_sets import DATA_SETS
 from reproduction.protocol.profiles import Profile
-from reproduction.protocol.variants import VARIANTS
+from reproduction.protocol.variants import IN_2019, VARIANTS
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -85,11 +85,35 @@ def _about_the_protocol(grid: Grid) -> dict[str, object]:
         "profile": profile,
         "learning_rate": profile.learning_rate or DATA_SETS[profile.dataset].learning_rate,  # else Table 1's
         "rates_table": markdown.rates(grid),
+        "rates_from": _rates_from(profile),
+        "changes": [f"`{name} = {value}`" for name, value in profile.parameters.items()],
+        "precisions": _precisions(profile),
         "other_parts": _other_parts(profile),
         "follows_protocol": follows_protocol(grid),
         "repeats": ", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in profile.repeats.items()),
         "cs": sorted({cell.c for cell in profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
     }
+
+
+def _rates_from(profile: Profile) -> dict[str, list[str]]:
+    """Where the variants' initial learning rates are from: titles by "table_1", "profile" or "registry"."""
+
+    def source(name: str) -> str:
+        if name in profile.learning_rates:
+            return "profile"
+        return "table_1" if name in IN_2019 else "registry"
+
+    found = {name: source(name) for name in profile.repeats}
+    return {
+        kind: [VARIANTS[name].title for name, own in found.items() if own == kind]
+        for kind in ("table_1", "profile", "registry")
+    }
+
+
+def _precisions(profile: Profile) -> str:
+    """The precision of matrix products, in words; empty where all are in float32."""
+    own = [f"in {precision} for {VARIANTS[name].title}" for name, precision in profile.precisions.items()]
+    return "" if profile.precision == "float32" and not own else ", ".join([f"in {profile.precision}", *own])
 
 
 def _about_the_runs(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, object]:
