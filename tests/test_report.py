@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from reproduction.evidence import figures, html, report, results, tables
+from reproduction.evidence import figures, html, protocols, published, report, results, tables
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.profiles import Profile
 from reproduction.protocol.variants import IN_2019, VARIANTS, Variant
@@ -153,6 +153,21 @@ def test_the_appendix_of_the_protocol_of_2019_has_nothing_to_say_of_others(tmp_p
     text = report.appendix(empty, report.all_tables(empty))
     assert "Otherwise than" not in text and "bfloat16" not in text
     assert "Table 1: for each variant and depth the paper's authors' best one, but that" in text
+
+
+def test_the_protocol_of_2019_is_held_against_that_of_the_authors_where_it_has_been_run(tmp_path, monkeypatch):
+    own = tables.collect(of_variants({"baseline": 1}, **PROTOCOL), tmp_path)
+    frames, table = report.all_tables(own), tmp_path / "protocols.csv"
+    levels = pd.DataFrame([{"variant": "baseline", "depths": 2, "paper_2019": 52.0, "here": 52.3}])
+    frames["published_levels"] = published.levels(pd.read_csv(protocols.OF_2019))
+    monkeypatch.setattr(protocols, "OF_AUTHORS", table)
+    assert "outputs/authors/report.md" not in report.appendix(own, frames)
+    before = report.inputs_digest(own)
+    levels.assign(report_2019=None, protocol_2019=53.0).to_csv(table, index=False)
+    assert "+0.3 points from the paper's accuracy, and runs of the 2019 report's protocol +1.0" in (
+        report.appendix(own, frames)
+    )
+    assert report.inputs_digest(own) != before
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from reproduction.protocol.variants import VARIANTS
 OF_2019 = REPOSITORY / "outputs" / "paper" / "tables" / "runs.csv"
 """The runs of the 2019 report's protocol, one row for each, where their summary has been made."""
 
+OF_AUTHORS = REPOSITORY / "outputs" / "authors" / "tables" / "protocols.csv"
+"""`by_protocol` of the authors' protocol, where its summary has been made."""
+
 TITLES = {
     "paper_2019": "paper",
     "here": "these runs",
@@ -65,17 +68,17 @@ def markdown(table: pd.DataFrame) -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
-def words(table: pd.DataFrame) -> str:
+def words(table: pd.DataFrame, these_runs: str = "these runs") -> str:
     """How far these runs are from the paper, and those of the 2019 protocol; empty where no variant has both."""
     both = table.dropna(subset=["here", "protocol_2019"])
     if both.empty:
         return ""
     count = f"{len(both)} method{'s' * (len(both) != 1)}"
-    here, there = (_mean(both[name] - both["paper_2019"]) for name in ("here", "protocol_2019"))
+    here, there = (both[name] - both["paper_2019"] for name in ("here", "protocol_2019"))
     return (
-        f"Over the {count} that all have, these runs are {here} points from the paper's accuracy, and runs of the 2019 "
-        f"report's protocol {there}: one protocol instead of the other changes it by "
-        f"{_mean(both['here'] - both['protocol_2019'])} (95 % intervals, from how methods differ)."
+        f"Over the {count} that all have, {these_runs} are {_mean(here)} points from the paper's accuracy, and runs of "
+        f"the 2019 report's protocol {_mean(there)}, which is {_mean(there - here)} more (95 % intervals, from how "
+        "methods differ)."
     )
 
 

@@ -152,9 +152,17 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
             published.differences_markdown, frames.get("published_differences")
         ),
         "published_levels": markdown.table_or_none(published.levels_markdown, frames.get("published_levels")),
+        "by_the_authors": _by_the_authors(),
         "protocols": markdown.table_or_none(protocols.markdown, frames.get("protocols")),
         "protocols_words": protocols.words(frames["protocols"]) if "protocols" in frames else "",
     }
+
+
+def _by_the_authors() -> str:
+    """How far the protocol of the authors' code is from the paper here, where it has been run."""
+    if not protocols.OF_AUTHORS.exists():
+        return ""
+    return protocols.words(pd.read_csv(protocols.OF_AUTHORS), "runs by the protocol of the authors' published code")
 
 
 def _about_the_studies(grid: Grid) -> dict[str, object]:

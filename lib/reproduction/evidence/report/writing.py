@@ -43,8 +43,8 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
 
 def inputs_digest(grid: Grid) -> str:
     """What the summary of `grid` is made of (see `up_to_date`): besides its runs what is missing, what the profile and
-    its variants are called, the report's templates, for the paper's grid what the studies found and trained, and for
-    other protocols the runs of the paper's grid."""
+    its variants are called, the report's templates, for the paper's grid what the studies found and trained, and
+    the other protocol's table."""
     profile = grid.profile
     return up_to_date.digest(
         REPOSITORY / "notebooks" / "summary.ipynb",
@@ -56,8 +56,19 @@ def inputs_digest(grid: Grid) -> str:
         published.FILE.read_text(encoding="utf-8"),
         repr(answers.answers(answers.OUTPUTS)) if profile.name == "paper" else "",
         further_runs.table(grid, answers.OUTPUTS).to_csv() if follows_protocol(grid) else "",
-        protocols.OF_2019.read_text(encoding="utf-8") if protocols.differs(grid) and protocols.OF_2019.exists() else "",
+        _other_protocol(grid),
     )
+
+
+def _other_protocol(grid: Grid) -> str:
+    """What the report says of the other protocol is made of this."""
+    if follows_protocol(grid):
+        table = protocols.OF_AUTHORS
+    elif protocols.differs(grid):
+        table = protocols.OF_2019
+    else:
+        return ""
+    return table.read_text(encoding="utf-8") if table.exists() else ""
 
 
 def summary_is_current(grid: Grid, outputs: Path) -> bool:
