@@ -16,6 +16,7 @@ from pygments.styles import get_style_by_name
 from reproduction.checkout import REPOSITORY
 from reproduction.evidence import figures, site
 from reproduction.evidence.site import colours, interactive, notebooks, text
+from reproduction.protocol.profiles import load_profile
 from workflow import run_site
 
 PROFILES = sorted(path.parent.name for path in REPOSITORY.glob("outputs/*/report.md"))
@@ -67,9 +68,21 @@ def test_nothing_is_loaded_from_outside(pages, built_site):
     assert "url(" not in style and "@import" not in style
 
 
+def size(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+FURTHER = [profile for profile in PROFILES if profile not in ("paper", "quick")]
+
+
 def test_site_is_small(built_site):
-    assert sum(path.stat().st_size for path in built_site.rglob("*") if path.is_file()) < 15e6
+    assert size(built_site) - sum(size(built_site / profile) for profile in FURTHER) < 15e6
     assert len(list(built_site.rglob("*.js"))) == len(list(built_site.rglob("*.css"))) == 1
+
+
+@pytest.mark.parametrize("profile", FURTHER)
+def test_a_further_grid_adds_little_to_it_for_each_cell(built_site, profile):
+    assert size(built_site / profile) < 1e5 * len(load_profile(profile).cells())
 
 
 def test_pages_have_one_title_headings_in_order_and_pictures_in_words(pages):
