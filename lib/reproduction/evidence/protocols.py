@@ -5,7 +5,7 @@ import pandas as pd
 
 from reproduction.checkout import REPOSITORY
 from reproduction.evidence import published
-from reproduction.evidence.statistics import half_width
+from reproduction.evidence.stratified import Estimate
 from reproduction.evidence.tables import Grid
 from reproduction.protocol.variants import VARIANTS
 
@@ -76,12 +76,12 @@ def words(table: pd.DataFrame, these_runs: str = "these runs") -> str:
     count = f"{len(both)} method{'s' * (len(both) != 1)}"
     here, there = (both[name] - both["paper_2019"] for name in ("here", "protocol_2019"))
     return (
-        f"Over the {count} that all have, {these_runs} are {_mean(here)} points from the paper's accuracy, and runs of "
-        f"the 2019 report's protocol {_mean(there)}, which is {_mean(there - here)} more (95 % intervals, from how "
+        f"Over the {count} that all have, {these_runs} are {mean(here)} points from the paper's accuracy, and runs of "
+        f"the 2019 report's protocol {mean(there)}, which is {mean(there - here)} more (95 % intervals, from how "
         "methods differ)."
     )
 
 
-def _mean(differences: pd.Series) -> str:
-    half = half_width(differences)
-    return f"{differences.mean():+.1f}" + (f" ± {half:.1f}" if len(differences) > 1 else "")
+def mean(differences: pd.Series) -> Estimate:
+    """The mean over methods, with the spread between them as its error."""
+    return Estimate(float(differences.mean()), float(differences.sem()), len(differences) - 1)
