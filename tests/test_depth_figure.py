@@ -161,6 +161,22 @@ def test_there_is_room_for_all_texts_whatever_the_grid(variants, marks, beside, 
     assert not recwarn.list
 
 
+def test_cells_not_run_yet_are_marked_in_their_own_panels_and_marks_take_no_more_room_than_they_need():
+    runs, status = frames(MAIN, [1, 3, 5])
+    behind = published.behind(MAIN, [1, 3, 5])
+    whole = accuracy_over_depth(runs, status, MAIN, SPREAD, behind).axes[0].get_ylim()
+    status.loc[status["variant"] == "enorm", "status"] = "missing"
+    together, *panels = accuracy_over_depth(runs, status, MAIN, SPREAD, behind).axes
+    marked = [sum(line.get_marker() == "$?$" for line in axis.lines) for axis in (together, *panels)]
+    assert marked == [0, *(int(variant == "enorm") for variant in MAIN)]
+    assert together.get_ylim() == whole
+    status.loc[(status["variant"] == MAIN[-1]) & (status["p"] == 5), "diverged"] = 1
+    together = accuracy_over_depth(runs, status, MAIN, SPREAD, behind).axes[0]
+    (mark,) = [line for line in together.lines if line.get_marker() == "X"]
+    assert mark.get_color() == figures.COLOURS[MAIN[-1]] and mark.get_ydata()[0] == pytest.approx(0.04)
+    assert 0 < whole[0] - together.get_ylim()[0] < 0.1 * (whole[1] - whole[0])
+
+
 def test_a_grid_of_which_nothing_has_run_is_drawn_from_0_to_100_percent(recwarn):
     runs, status = frames(["baseline", "enorm"], [1, 3])
     figure = accuracy_over_depth(runs.iloc[:0], status.assign(status="missing"), ["baseline", "enorm"], NO_SPREAD)

@@ -151,8 +151,26 @@ def test_the_appendix_says_at_which_rates_in_which_precision_and_how_otherwise_r
 def test_the_appendix_of_the_protocol_of_2019_has_nothing_to_say_of_others(tmp_path):
     empty = tables.collect(of_variants({"baseline": 1, "enorm_batch_norm": 1}, **PROTOCOL), tmp_path)
     text = report.appendix(empty, report.all_tables(empty))
-    assert "Otherwise than" not in text and "bfloat16" not in text
+    assert "Otherwise than" not in text and "Products of matrices" not in text
     assert "Table 1: for each variant and depth the paper's authors' best one, but that" in text
+
+
+def test_a_further_grid_of_the_protocol_of_2019_has_what_the_studies_found_and_says_how_it_differs(tmp_path):
+    other = of_variants(
+        {"baseline": 5, "enorm_batch_norm": 5},
+        **PROTOCOL,
+        parameters={"draws": "independent"},
+        precision="bfloat16",
+        precisions={"enorm_batch_norm": "float32"},
+    )
+    empty = tables.collect(other, tmp_path)
+    text = report.page(empty, report.all_tables(empty))
+    assert "is written and not run yet" not in text and "outputs/studies/biases/answer.md" in text
+    assert "| products of matrices | in float32 | in bfloat16, in float32 for ENorm + BN ([why](" in text
+    assert "| 5 for each variant |" in text
+    own = tables.collect(of_variants({"baseline": 2, "enorm": 1}, **PROTOCOL), tmp_path)
+    text = report.page(own, report.all_tables(own))
+    assert "products of matrices" not in text and "| 2 for Baseline, 1 for ENorm |" in text
 
 
 def test_the_protocol_of_2019_is_held_against_that_of_the_authors_where_it_has_been_run(tmp_path, monkeypatch):

@@ -25,6 +25,9 @@ _GREY = {
 _OUTLINE = {"facecolor": "none", "ls": ":", "lw": 0.9}
 """How a band is drawn that comes from other variants' runs."""
 
+_SIZES = {"X": 7, "*": 10, "$?$": 8}
+"""How large marks are, in points."""
+
 
 def accuracy_over_depth(
     runs: pd.DataFrame,
@@ -38,7 +41,8 @@ def accuracy_over_depth(
     cell of the variant has two runs, so that all of it comes from other variants.
 
     - runs: one row per run, as `tables.final_runs` gives it
-    - status: one row per cell, as `tables.status` gives it; cells not run yet are marked, and runs that did not train
+    - status: one row per cell, as `tables.status` gives it; runs that did not train are marked, and cells not run yet,
+      these in their own panel where there is one
     - seed_spread: the standard deviation for each range of depths, as `spread.by_depth` gives it
     - published: as `published.behind` gives it, drawn in grey behind; several variants then get a panel each, since a
       dozen curves in one cannot be told apart, below one of all variants together
@@ -50,11 +54,13 @@ def accuracy_over_depth(
     behind = published is not None and len(published) > 0
     grey = published if behind else None
     figure, axes = _panels(len(variants) if behind and len(variants) > 1 else 0)
+    marked = status[np.any([where for _, where in _marks(status).values()], axis=0)] if _marks(status) else status[:0]
     for k, axis in enumerate(axes):
         shown = [variants[k - 1]] if k else variants
         few = len(shown) == 1 < len(variants)
-        _draw_panel(axis, runs, status, shown, seed_spread, grey)
-        low, high = _limits(runs, seed_spread, grey, _marks(status), len(shown))
+        own = marked if k or len(axes) == 1 else marked[marked["status"] != "missing"]
+        _draw_panel(axis, runs, own, depths, shown, seed_spread, grey)
+        low, high = _limits(runs, seed_spread, grey, min(len(shown), own["variant"].nunique()))
         _set_axes(axis, depths, low, high, few=few)
         if k:
             axis.set_title(VARIANTS[shown[0]].title, color=figures.COLOURS[shown[0]], fontsize="medium")
@@ -76,21 +82,22 @@ def _panels(below: int) -> tuple[Figure, list[Axes]]:
 def _draw_panel(
     axis: Axes,
     runs: pd.DataFrame,
-    status: pd.DataFrame,
+    marked: pd.DataFrame,
+    depths: list[int],
     shown: list[str],
     seed_spread: pd.DataFrame,
     published: pd.DataFrame | None,
 ) -> None:
-    """All that there is of the variants `shown`."""
-    depths, alone = sorted(status["p"].unique()), len(shown) == 1
+    """All that there is of the variants `shown`, with a row of marks for each that has some."""
+    alone = len(shown) == 1
     if published is not None and alone:
         _draw_published(axis, published[published["variant"] == shown[0]], depths)
     for row, variant in enumerate(shown):
         own = runs[runs["variant"] == variant]
         shift = (row - (len(shown) - 1) / 2) * 0.06 * _smallest_step(depths)  # so that no dot hides another
         _draw_runs(axis, own, variant, depths, shift, seed_spread if alone or published is None else None)
-    for row, variant in enumerate(shown):
-        _mark_untrained(axis, status[status["variant"] == variant], figures.COLOURS[variant], row)
+    for row, variant in enumerate(name for name in shown if name in set(marked["variant"])):
+        _mark_untrained(axis, marked[marked["variant"] == variant], figures.COLOURS[variant], row)
 
 
 def _set_axes(axis: Axes, depths: list[int], low: float, high: float, *, few: bool) -> None:
@@ -147,9 +154,9 @@ def _some(depths: list[int], most: int) -> list[int]:
 
 
 def _limits(
-    runs: pd.DataFrame, seed_spread: pd.DataFrame, published: pd.DataFrame | None, marks: dict[str, str], rows: int
+    runs: pd.DataFrame, seed_spread: pd.DataFrame, published: pd.DataFrame | None, rows: int
 ) -> tuple[float, float]:
-    """The same for all panels of a figure but for the room for marks, which are below the lines."""
+    """The same for all panels of a figure but for the room for `rows` of marks, which are below the lines."""
     if runs.empty and published is None:
         return 0.0, 1.0
     means = runs.groupby(["variant", "p"])["test_accuracy"].mean()
@@ -158,33 +165,28 @@ def _limits(
     values = np.concatenate(shown if published is None else [*shown, published["test_accuracy"]]).astype(float)
     low, high = values.min(), values.max()
     margin = 0.005 + 0.06 * (high - low)
-    room = 0.06 * rows * (high - low + 2 * margin) if marks else 0
+    room = 0.06 * rows * (high - low + 2 * margin)
     return low - margin - room, min(1, high + margin)
 
 
-def _marks(status: pd.DataFrame) -> dict[str, str]:
-    """What is marked in a figure of these cells: marker and its meaning."""
-    meanings = {
+def _marks(status: pd.DataFrame) -> dict[str, tuple[str, pd.Series]]:
+    """What is marked in a figure of these cells: for each marker its meaning, and whether a cell has it."""
+    marks = {
         "X": ("a run diverged (NaN)", status["diverged"] > 0),
         "*": ("a run is stuck at chance", status["stuck"] > 0),
         "$?$": ("not run yet", status["status"] == "missing"),
     }
-    return {marker: label for marker, (label, present) in meanings.items() if present.any()}
+    return {marker: (meaning, where) for marker, (meaning, where) in marks.items() if where.any()}
 
 
 def _mark_untrained(axis: Axes, cells: pd.DataFrame, colour: str, row: int) -> None:
     """Mark cells near the lower edge, a row for each variant."""
-    marked = (
-        (cells[cells["diverged"] > 0], "X", 7),
-        (cells[cells["stuck"] > 0], "*", 10),
-        (cells[cells["status"] == "missing"], "$?$", 8),
-    )
-    for own, marker, size in marked:
-        if len(own):
-            axis.plot(
-                own["p"], [0.04 + 0.05 * row] * len(own), marker=marker, ls="", color=colour, ms=size,
-                transform=axis.get_xaxis_transform(),
-            )  # fmt: skip
+    for marker, (_, where) in _marks(cells).items():
+        own = cells.loc[where, "p"]
+        axis.plot(
+            own, [0.04 + 0.05 * row] * len(own), marker=marker, ls="", color=colour, ms=_SIZES[marker],
+            transform=axis.get_xaxis_transform(),
+        )  # fmt: skip
 
 
 def _legend(
@@ -209,7 +211,7 @@ def _legend(
             second.append(Patch(color="0.5", alpha=0.3, lw=0, label="± one standard deviation"))
         if True in borrowed:
             second.append(Patch(edgecolor="0.35", label="± one standard deviation (other variants)", **_OUTLINE))
-    for marker, label in _marks(status).items():
+    for marker, (label, _) in _marks(status).items():
         second.append(Line2D([], [], marker=marker, ls="", color="0.35", ms=8, label=label))
     if not second:
         figure.legend(handles=first, loc="outside lower center", ncols=min(len(first), 3), frameon=False)

@@ -90,7 +90,8 @@ def noise_in_words(spread: pd.DataFrame) -> str:
 
 def _by_range(spread: pd.DataFrame, words: Callable[[PooledDeviation], str]) -> str:
     return " and ".join(
-        f"{words(PooledDeviation(row.deviation, row.freedom))} at p = {row.lowest} to {row.highest}"
+        f"{words(PooledDeviation(row.deviation, row.freedom))} at p = {row.lowest}"
+        + (f" to {row.highest}" if row.highest > row.lowest else "")
         for row in spread.dropna(subset=["deviation"]).itertuples()
     )
 

@@ -90,9 +90,16 @@ def _about_the_protocol(grid: Grid) -> dict[str, object]:
         "precisions": _precisions(profile),
         "other_parts": _other_parts(profile),
         "follows_protocol": follows_protocol(grid),
-        "repeats": ", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in profile.repeats.items()),
+        "repeats": _repeats(profile),
         "cs": sorted({cell.c for cell in profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
     }
+
+
+def _repeats(profile: Profile) -> str:
+    """How many seeds cells have, in words."""
+    if len(set(profile.repeats.values())) == 1:
+        return f"{min(profile.repeats.values())} for each variant"
+    return ", ".join(f"{runs} for {VARIANTS[name].title}" for name, runs in profile.repeats.items())
 
 
 def _rates_from(profile: Profile) -> dict[str, list[str]]:
@@ -166,9 +173,7 @@ def _by_the_authors() -> str:
 
 
 def _about_the_studies(grid: Grid) -> dict[str, object]:
-    answered = (
-        {answer.name: answer for answer in answers.answers(answers.OUTPUTS)} if grid.profile.name == "paper" else {}
-    )
+    answered = {answer.name: answer for answer in answers.answers(answers.OUTPUTS)} if follows_protocol(grid) else {}
     told = {name: answer for name, answer in answered.items() if answer.finding}
     return {
         "answers": list(answered.values()),

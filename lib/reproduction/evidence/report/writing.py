@@ -43,8 +43,8 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
 
 def inputs_digest(grid: Grid) -> str:
     """What the summary of `grid` is made of (see `up_to_date`): besides its runs what is missing, what the profile and
-    its variants are called, the report's templates, for the paper's grid what the studies found and trained, and
-    the other protocol's table."""
+    its variants are called, the report's templates, for a grid of the 2019 protocol what the studies found and trained,
+    and the other protocol's table."""
     profile = grid.profile
     return up_to_date.digest(
         REPOSITORY / "notebooks" / "summary.ipynb",
@@ -54,7 +54,7 @@ def inputs_digest(grid: Grid) -> str:
         sorted(grid.reason(key) for key in {**grid.missing, **grid.problems}),
         [template.read_text(encoding="utf-8") for template in sorted(TEMPLATES.glob("*.j2"))],
         published.FILE.read_text(encoding="utf-8"),
-        repr(answers.answers(answers.OUTPUTS)) if profile.name == "paper" else "",
+        repr(answers.answers(answers.OUTPUTS)) if follows_protocol(grid) else "",
         further_runs.table(grid, answers.OUTPUTS).to_csv() if follows_protocol(grid) else "",
         _other_protocol(grid),
     )
