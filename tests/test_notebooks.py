@@ -1,5 +1,7 @@
 """The committed notebooks: without outputs, with the right badges, one for each variant; and they run."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -12,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from PIL import Image
 
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.variants import VARIANTS
@@ -139,7 +142,9 @@ def test_variant_notebook_trains_and_writes_its_results(variant, tmp_path):
     assert (frame["variant"] == variant).all()
     executed = nbformat.read(tmp_path / "notebooks" / f"{variant}.ipynb", as_version=4)
     images = [o for cell in executed.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(images) == 1  # the curves
+    (curves,) = images
+    with Image.open(io.BytesIO(base64.b64decode(curves.data["image/png"]))) as picture:
+        assert picture.mode == "P" and picture.width > 800  # 256 colours: a grid leaves a hundred of them
     assert not list(tmp_path.glob("runs/**/*.pt"))  # no checkpoint is left behind
 
 

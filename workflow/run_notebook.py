@@ -24,7 +24,9 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+from reproduction import pictures
 from reproduction.checkout import REPOSITORY
+from reproduction.files import atomically
 from reproduction.protocol.messages import unknown
 from workflow import processes, surroundings
 
@@ -68,8 +70,12 @@ def execute(notebook: Path, save_as: Path, parameters: dict, timeout: int | None
         finally:  # a kernel manager that was handed in is not shut down for us
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
-    cells = nbformat.read(save_as, as_version=4).cells
-    unfinished = sum(c.cell_type == "code" and c.execution_count is None and bool(c.source.strip()) for c in cells)
+    executed = nbformat.read(save_as, as_version=4)
+    pictures.make_smaller(executed)
+    with atomically(save_as) as temporary:
+        nbformat.write(executed, temporary)
+    code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
+    unfinished = sum(cell.execution_count is None for cell in code)
     if unfinished:  # papermill reports some kernels that died as completed
         raise RuntimeError(f"{unfinished} cells did not run to their end")
 

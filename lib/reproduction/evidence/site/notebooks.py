@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from PIL import Image
 
 from reproduction.evidence.site import text
+from reproduction.pictures import smaller
 
 _LEFT_OUT = ("badge", "bootstrap", "parameters")
 """Tags of cells that all notebooks share, or that a later cell overrides."""
@@ -117,16 +116,6 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
         else:
             joined.append(output)
     return joined
-
-
-def smaller(png: bytes) -> bytes:
-    """The same picture in 256 colours, which is half as large and looks the same for lines on white."""
-    with Image.open(io.BytesIO(png)) as picture:
-        flat = Image.new("RGB", picture.size, "white")
-        flat.paste(picture, mask=picture.getchannel("A") if "A" in picture.getbands() else None)
-    out = io.BytesIO()
-    flat.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return min(out.getvalue(), png, key=len)
 
 
 def _plain(page: str, notebook: NotebookNode) -> str:
