@@ -44,6 +44,8 @@ _DETAILS = {
     "balance_biases": {"variant": "enorm_bias", "balance_biases": False},
     "gamma_beta": {"variant": "enorm_batch_norm", "batch_norm_rescaling": "gamma_beta"},
     "reestimated": {"variant": "batch_norm", "measures": ["reestimated"]},
+    "rates, BN": {"variant": "batch_norm", "rate_c": 1.2},
+    "rates, GN": {"variant": "group_norm", "rate_c": 1.2},
 }
 """Details of the protocol changed, in float32."""
 

@@ -272,6 +272,30 @@ def test_five_steps_are_those_of_a_plain_network_with_torch_sgd(name, p):
     close(outputs(model, images.t())[run].t(), expected, 1e-4)
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "group_norm"])
+def test_rates_of_layers_are_those_of_their_matrices_and_gamma_and_beta_have_the_plain_one(name):
+    """As `equinorm.layer_rate_groups` has it, whether the backward pass steps gamma and beta or not."""
+    data, run = toy_data(), 1
+    model = variant_model(name, p=2, seeds=(0, 7))
+    model.update = layer_rates.update(1, parameters("layer_rates"))
+    plain = plain_copy(model, name, run)
+    optimizer = optimizer_of("layer_rates", plain, [])
+    batches = batches_of(runs=2, steps=5)
+    for batch in batches[:, run]:
+        x = data.train_images[batch].double() / 64 - 2
+        optimizer.zero_grad()
+        functional.cross_entropy(plain(x), data.train_labels[batch]).backward()
+        optimizer.step()
+    train(model, name, batches, data)
+    linear = [module for module in plain if isinstance(module, nn.Linear)]
+    for weight, module in zip(model.weights, linear, strict=True):
+        close(weight[run], module.weight)
+    norms = [module for module in plain if isinstance(module, nn.BatchNorm1d | nn.GroupNorm)]
+    for ours, theirs in zip(model.between, norms, strict=True):
+        close(ours.gamma[run], theirs.weight)
+        close(ours.beta[run], theirs.bias)
+
+
 def close(ours, theirs, tolerance=1e-5):
     torch.testing.assert_close(ours.detach().double(), theirs.detach().double(), rtol=tolerance, atol=tolerance)
 
@@ -284,7 +308,9 @@ def test_autograd_agrees_with_the_steps_that_the_backward_pass_makes(name):
     x = data.normalise(data.train_images[batch]).transpose(1, 2)
     rate = 1e-3
     before = [parameter.detach().clone() for parameter in stepping.parameters()]
-    functional.cross_entropy(stepping(x, [SGD(rate)] * len(stepping.layers)), data.train_labels[batch]).backward()
+    functional.cross_entropy(
+        stepping(x, [SGD(rate)] * len(stepping.layers), SGD(rate)), data.train_labels[batch]
+    ).backward()
     functional.cross_entropy(plain(x), data.train_labels[batch]).backward()
     for own, old, theirs in zip(stepping.parameters(), before, plain.parameters(), strict=True):
         moved = own.grad if own.grad is not None else (old - own.detach()) / rate

@@ -61,20 +61,20 @@ class FullyConnected(nn.Module):
     def runs(self) -> int:
         return len(self.layers[0].weight)
 
-    def forward(self, x: Tensor, steps: Sequence[SGD] | None = None) -> Tensor:
+    def forward(self, x: Tensor, steps: Sequence[SGD] | None = None, others: SGD | None = None) -> Tensor:
         """Outputs ``[runs, outputs, batch]`` of x ``[runs, inputs, batch]``.
 
-        With `steps`, one for each layer, the backward pass makes the SGD step of the weight matrices, and where the
-        part between layers has a way to do so, that of its parameters; what it does not step gets its gradient.
+        With `steps`, one for each layer, the backward pass makes the SGD step of the weight matrices; with `others`,
+        where the part between layers has a way to do so, that of its parameters. What it does not step gets its
+        gradient.
         """
         last = len(self.layers) - 1
         for k, layer in enumerate(self.layers):
-            step = None if steps is None else steps[k]
-            x = layer(x, step)
+            x = layer(x, None if steps is None else steps[k])
             if self.biases:
                 x = x + self.biases[k].unsqueeze(-1)
             if k < last:
-                x = self.between[k](x, step)
+                x = self.between[k](x, others)
         return x.float()
 
     @torch.no_grad()

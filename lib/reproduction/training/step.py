@@ -30,7 +30,7 @@ def step_of(
         images = images.transpose(1, 2)
         if epoch == 1 and network.untouched:
             _before_the_first(network, images, labels, loss)
-        outputs = network(images, network.update(network, sgd, epoch))
+        outputs = network(images, network.update(network, sgd, epoch), sgd)
         losses = loss(outputs, labels).mean(dim=1)
         losses.sum().backward()  # the gradient of a sum over runs is each run's own
         for bias, factor in zip(network.biases, rescaled, strict=False):
