@@ -40,9 +40,9 @@ def notebook_code(notebook: Path) -> str:
 
 
 @functools.cache
-def training_code() -> str:
-    """sha256 of the code of a training: a checkpoint of other code is not gone on from."""
-    return hashlib.sha256("\n".join(_texts(_reached("from reproduction.training import loop"))).encode()).hexdigest()
+def training_code(training: str = "from reproduction.training import loop") -> str:
+    """sha256 of the code that `training`, an import, reaches: a checkpoint of other code is not gone on from."""
+    return hashlib.sha256("\n".join(_texts(_reached(training))).encode()).hexdigest()
 
 
 def modules_of(source: str) -> set[Path]:

@@ -151,6 +151,5 @@ def images_of(data: DeviceData, stored: Tensor) -> Tensor:
 
 def _identity(parameters: Parameters, dataset: Dataset) -> dict[str, str]:
     """What a checkpoint must share with a training that goes on from it."""
-    modules = up_to_date.modules_of("from reproduction.convolutional import training")
-    code = sorted(up_to_date.code_text(path.read_text(encoding="utf-8")) for path in modules)
-    return {"parameters": parameters.model_dump_json(), "data": dataset.fingerprint, "code": "\n".join(code)}
+    code = up_to_date.training_code("from reproduction.convolutional import training")
+    return {"parameters": parameters.model_dump_json(), "data": dataset.fingerprint, "code": code}
