@@ -41,16 +41,27 @@ class Answer:
 
 
 def answers(outputs: Path) -> list[Answer]:
-    """The answers under `outputs`, of all studies that have one."""
+    """The answers under `outputs`, of all studies that have one. Raises ResultError naming a damaged file."""
     found = []
     for name, title in STUDIES.items():
         folder = outputs / name
         if (folder / _CONTENTS).is_file():
-            contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+            contents = _contents(folder)
             text = (folder / "answer.md").read_text(encoding="utf-8")
             finding = contents.get("finding", "")
             found.append(Answer(name, title, finding, text.strip(), contents["figures"], contents["tables"]))
     return found
+
+
+def _contents(folder: Path) -> dict:
+    """What the study whose folder this is has written beside its answer."""
+    try:
+        return json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+    except ValueError:
+        path = folder / _CONTENTS
+        raise ResultError(
+            f"{path}: damaged, not the JSON that was written; ./run_all.sh studies makes it again"
+        ) from None
 
 
 _read: dict[Path, dict[str, list[int]]] = {}
@@ -96,7 +107,7 @@ def write(
 def is_current(outputs: Path) -> bool:
     """Whether the study whose folder this is has an answer, made of its notebook, runs and code as they are now."""
     try:
-        contents = json.loads((outputs / _CONTENTS).read_text(encoding="utf-8"))
+        contents = _contents(outputs)
         return contents["made_of"] == _digest(outputs, contents["runs"])
     except (FileNotFoundError, KeyError, ResultError):
         return False
