@@ -208,6 +208,21 @@ def test_one_more_seed_trains_the_new_runs_only(demo, checkout):
     assert pd.read_csv(demo / "tables" / "accuracy.csv").set_index("variant")["n"]["enorm"].tolist() == [2, 2]
 
 
+def test_runs_of_other_data_are_not_gone_on_from(demo, checkout):
+    kept = (demo / "runs" / "baseline" / "p01.json", demo / "runs" / "baseline" / "p03.csv")
+    before = [path.read_bytes() for path in kept]
+    metadata = json.loads(before[0])
+    of_other = metadata | {"data": metadata["data"] | {"fingerprint": "another", "description": "other digits"}}
+    kept[0].write_text(json.dumps(results.sealed(of_other)))
+    kept[1].unlink()
+    done = run_all(checkout, "demo", "--remake")
+    said = f"{demo.relative_to(checkout)}: its runs are of other data (other digits; at hand: digits (scikit-learn), "
+    assert done.returncode == 1 and said in done.stderr
+    assert not kept[1].exists()
+    for path, content in zip(kept, before, strict=True):
+        path.write_bytes(content)
+
+
 def test_failing_cells_are_named_others_go_on_and_the_summary_shows_them_missing(demo, checkout):
     faults = {
         "baseline": ("raise RuntimeError('out of luck')", "RuntimeError: out of luck"),

@@ -239,9 +239,17 @@ def test_runs_of_other_data_are_not_added_to(written, tmp_path, small_digits, mo
     before = written[0].csv.read_bytes()
     other = dataclasses.replace(small_digits, fingerprint="another")
     monkeypatch.setattr(datasets, "load", lambda name: other)
+    monkeypatch.setattr("reproduction.run.train", None)  # nothing is trained first
     with pytest.raises(ResultError, match="made with other data"):
         run_cell(**TINY | {"seeds": [3, 4]}, outputs=tmp_path, device="cpu")
     assert written[0].csv.read_bytes() == before
+
+
+def test_a_revision_is_that_of_what_a_run_goes_through():
+    plain = {"variant": "batch_norm", "p": 1}
+    assert revisions.revisions(check_parameters(plain)) == {}
+    assert revisions.revisions(check_parameters(plain | {"rate_c": 1.2})) == {revisions.RATES_BESIDE_GAMMA: 2}
+    assert revisions.revisions(check_parameters({"variant": "baseline", "p": 1, "rate_c": 1.2})) == {}
 
 
 def test_a_rate_that_is_the_data_sets_own_is_the_same_said_or_not(tmp_path):

@@ -1,15 +1,20 @@
 """Studies: conditions are trained once, compared in pairs, and their answers are known to be of today or not."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 
+import joblib
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+import torch
 
 from reproduction import studies
 from reproduction.checkout import REPOSITORY
+from reproduction.data import datasets
 from reproduction.evidence import answers, effects, results
 from reproduction.evidence.results import CellFiles, ResultError
 from reproduction.protocol import revisions
@@ -66,6 +71,30 @@ def test_runs_of_the_grid_are_not_trained_again(tmp_path):
     assert own.frame["seed"].tolist() == [3]
 
 
+def test_runs_of_other_data_are_no_partners(tmp_path, small_digits, monkeypatch):
+    grid, outputs = tmp_path / "grid", tmp_path / "study"
+    run_cell(**TINY, outputs=str(grid), device="cpu")
+    other = dataclasses.replace(small_digits, fingerprint="another", description="other digits")
+    with monkeypatch.context() as patch, joblib.parallel_backend("sequential"):
+        patch.setattr(datasets, "load", lambda name: other)
+        rows = studies.train([("plain", TINY), ("c1", TINY | {"c": 1.0})], outputs, "cpu", grid)
+    assert results.read(CellFiles(outputs / "plain" / "runs", "enorm", 0)).data == "other digits"
+    again = studies.train([("plain", TINY), ("c1", TINY | {"c": 1.0})], outputs, "cpu", grid)
+    pd.testing.assert_frame_equal(again, rows)  # nothing is to be trained, so it does not matter what is at hand
+    monkeypatch.setattr("reproduction.run.train", None)  # nothing is trained first
+    with joblib.parallel_backend("sequential"), pytest.raises(ResultError, match="made with other data"):
+        studies.train([("c2", TINY | {"c": 2.0}), ("plain", TINY)], outputs, "cpu", tmp_path / "no grid")
+
+
+def test_where_several_cells_are_trained_at_once_each_has_one_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with joblib.parallel_backend("loky", inner_max_num_threads=2):  # as on a machine with four cores
+        studies.train([("plain", TINY), ("c1", TINY | {"c": 1.0})], tmp_path, "cpu")
+    for condition in ("plain", "c1"):
+        (device,) = results.read(CellFiles(tmp_path / condition / "runs", "enorm", 0)).devices
+        assert device["threads"] == 1
+
+
 def test_the_further_seed_of_a_cell_of_the_grid_that_diverged_comes_with_it(tmp_path):
     diverging = TINY | {"variant": "enorm_bias", "p": 9, "seeds": [0], "learning_rate": 5.0, "c": 1.5}
     kept = run_cell(**diverging, outputs=str(tmp_path / "grid"), device="cpu").frame
@@ -89,6 +118,15 @@ def test_answers_are_those_of_the_studies_that_have_one(tmp_path):
     (answer,) = answers.answers(tmp_path)
     assert (answer.name, answer.text) == ("biases", "An answer.")
     assert (answer.figures, answer.tables) == ({"map": "A map."}, ["runs"])
+
+
+def test_what_a_study_wrote_and_was_damaged_is_named(tmp_path):
+    (tmp_path / "biases").mkdir()
+    damaged = tmp_path / "biases" / "contents.json"
+    damaged.write_text("<<<<<<< HEAD")
+    assert not answers.is_current(tmp_path / "biases")
+    with pytest.raises(ResultError, match=rf"{re.escape(str(damaged))}: damaged, "):
+        answers.answers(tmp_path)
 
 
 def test_final_is_the_last_row_of_each_run():

@@ -115,6 +115,11 @@ def run(snakemake: Snakemake, grid: tables.Grid, needed: list[Parameters]) -> in
     if needed:
         dataset = datasets.load(grid.profile.dataset)  # finds missing and damaged data before anything starts
         images = len(dataset.train_labels), len(dataset.test_labels)
+        if others := {result.data for result in grid.results.values() if not result.is_of(dataset.about())}:
+            return fail(
+                f"{shown(outputs)}: its runs are of other data ({'; '.join(sorted(others))}; at hand: "
+                f"{dataset.description}), and no table mixes two; give another --outputs"
+            )
         if arguments.remake:
             put_aside(grid, outputs)
         with Watcher(grid.profile, outputs, needed, images) as watcher:

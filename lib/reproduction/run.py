@@ -22,6 +22,9 @@ from reproduction.protocol.variants import VARIANTS
 from reproduction.training import checkpoints, devices
 from reproduction.training.loop import train
 
+REMEDY = "give another folder for outputs, or remake = True to train these anew"
+"""What helps where results there cannot be used."""
+
 
 def run(
     *,
@@ -54,12 +57,14 @@ def run(
     if found.missing:
         devices.check_precision(checked.precision, torch_device)
         dataset = datasets.load(checked.dataset)
+        found = results.find(files, checked, restarts, dataset.about())  # before hours are spent
+    if found.missing:
         print(_settings(checked))
     while found.missing:
         _train(checked.model_copy(update={"seeds": _next_seeds(files, found)}), dataset, torch_device, files)
         found = results.find(files, checked, restarts)
     if found.problem:
-        raise ResultError(f"{found.problem}; give another folder for outputs, or remake = True to train these anew")
+        raise ResultError(f"{found.problem}; {REMEDY}")
     return found.result
 
 
@@ -87,7 +92,7 @@ def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files
         "code_digest": provenance.code_digest(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    results.add(files, parameters, history, made_with, _about(dataset))
+    results.add(files, parameters, history, made_with, dataset.about())
     checkpoint.unlink(missing_ok=True)
     with suppress(OSError):
         files.progress.unlink(missing_ok=True)
@@ -106,10 +111,6 @@ def _next_seeds(files: CellFiles, found: Found) -> tuple[int, ...]:
     """Those of a training that was cut off, where they are still asked for; else all that are missing."""
     started = (checkpoints.asked(path) for path in files.checkpoints())
     return next((seeds for seeds in started if seeds and set(seeds) <= set(found.missing)), found.missing)
-
-
-def _about(dataset: Dataset) -> dict[str, object]:
-    return {name: getattr(dataset, name) for name in ("name", "description", "fingerprint", "canonical")}
 
 
 def _describe(history: History, metric: str) -> str:

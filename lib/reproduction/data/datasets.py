@@ -42,6 +42,10 @@ class Dataset:
     description: str
     largest: int = 255
 
+    def about(self) -> dict[str, object]:
+        """What a result says of its data."""
+        return {name: getattr(self, name) for name in ("name", "description", "fingerprint", "canonical")}
+
     def to(
         self, device: torch.device, training_images: int | None = None, normalisation: str = "dataset"
     ) -> "DeviceData":

@@ -102,6 +102,10 @@ class Result:
         """The different devices that its runs were trained on."""
         return [dict(device) for device in dict.fromkeys(tuple(run["device"].items()) for run in self.runs)]
 
+    def is_of(self, data: dict) -> bool:
+        """Whether its data are those that `data` tells of (`Dataset.about`)."""
+        return self.metadata["data"]["fingerprint"] == data["fingerprint"]
+
     def describe(self) -> str:
         """What was run, on what, how long it took, and where it is, in a few sentences."""
         parameters = self.parameters
@@ -143,13 +147,18 @@ class Found:
     problem: str = ""
 
 
-def find(files: CellFiles, parameters: Parameters, restarts: int = 0) -> Found:
-    """What there is of the runs of `parameters`, and of the further ones that `restarts` asks for (see `run.run`)."""
+def find(files: CellFiles, parameters: Parameters, restarts: int = 0, data: dict | None = None) -> Found:
+    """What there is of the runs of `parameters`, and of the further ones that `restarts` asks for (see `run.run`).
+
+    With `data`, what is known of the data at hand, runs of other data cannot be used.
+    """
     if not files.csv.exists() and not files.json.exists():
         return Found(None, parameters.seeds)
     try:
         result = read(files)
         _check_fits(result, files, parameters)
+        if data:
+            _check_data(result, files, data)
     except ResultError as error:
         return Found(None, (), str(error))
     diverged = result.frame.groupby("seed")["diverged"].any().to_dict()
@@ -295,11 +304,8 @@ def _check_fits(result: Result, files: CellFiles, parameters: Parameters) -> Non
 
 
 def _check_data(result: Result, files: CellFiles, data: dict) -> None:
-    theirs = result.metadata["data"]
-    if theirs["fingerprint"] != data["fingerprint"]:
-        raise ResultError(
-            f"{files.json}: made with other data ({theirs['description']}; at hand: {data['description']})"
-        )
+    if not result.is_of(data):
+        raise ResultError(f"{files.json}: made with other data ({result.data}; at hand: {data['description']})")
 
 
 def _differences(there: dict, asked: dict) -> str:
