@@ -46,6 +46,8 @@ def better_at(a: str, b: str, share: float) -> Predicate:
 
     def predicate(evidence: Evidence) -> Finding:
         compared = evidence.compare(a, b)
+        if not compared.at:
+            return Finding("inconclusive", str(compared))
         least = int(np.ceil(share * compared.depths - 1e-9))
         probability = compared.probability_ahead(least)
         text = f"{compared}; that it truly is ahead at {least} or more has probability {probability:.2f}"

@@ -38,8 +38,9 @@ class Evidence:
 
     @cached_property
     def corrected(self) -> dict[tuple[str, str], float]:
-        """The p-value of each pair that the 2019 report compares, corrected for all of them (`comparisons.holm`)."""
-        found = comparisons.pairs(list(self.cells))
+        """The p-value of each pair that the 2019 report compares, corrected for all of them (`comparisons.holm`); not
+        for what else a grid compares."""
+        found = [pair for pair in comparisons.PAIRS if set(pair) <= set(self.cells)]
         p_values = [self.compare(*pair).mean.p_value for pair in found]
         return dict(zip(found, comparisons.holm(p_values), strict=True))
 
@@ -54,11 +55,19 @@ class Evidence:
 
     def of_study(self, study: str, table: str) -> pd.DataFrame | None:
         """A table that a study has made; None where there is none."""
-        path = self.studies / study / "tables" / f"{table}.csv" if self.studies else None
-        return pd.read_csv(path) if path and path.exists() else None
+        return _table(self.studies / study, table) if self.studies else None
+
+    def of_profile(self, profile: str, table: str) -> pd.DataFrame | None:
+        """A table of another profile's summary, which is beside the studies; None where there is none."""
+        return _table(self.studies.parent / profile, table) if self.studies else None
 
     def missing(self, variants: Iterable[str]) -> list[tuple[str, int]]:
         """The cells (variant, p) of `variants` that have no results."""
         done = self.status[self.status["status"] == "done"]
         there = set(done[["variant", "p"]].itertuples(index=False, name=None))
         return [(v, p) for v in variants for p in DEPTHS if (v, p) not in there]
+
+
+def _table(folder: Path, name: str) -> pd.DataFrame | None:
+    path = folder / "tables" / f"{name}.csv"
+    return pd.read_csv(path) if path.exists() else None

@@ -7,10 +7,10 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
+from reproduction.evidence import spread
 from reproduction.evidence.claims.finding import Verdict
-from reproduction.evidence.comparisons import compare
+from reproduction.evidence.comparisons import compare, compare_cells
 from reproduction.evidence.published import SOURCES
-from reproduction.evidence.stratified import slope
 from reproduction.protocol.variants import DEPTHS, VARIANTS
 
 
@@ -76,18 +76,30 @@ def _trend(frames: dict[str, pd.DataFrame]) -> str:
 
 
 def _step(frames: dict[str, pd.DataFrame]) -> str:
-    """Whether ENorm's lead grows where the baseline's learning rate falls, rather than with each layer."""
+    """How ENorm's lead grows on either side of the depth where the baseline's learning rate falls: whether with each
+    layer, or by one step there."""
     if not _trend(frames):
         return ""
-    compared = compare(frames["runs"], "enorm", "baseline")
-    leads, rate = pd.Series({p: own.mean for p, own in compared.at.items()}), VARIANTS["baseline"].learning_rate
-    lower = leads.index.map(rate) < rate(leads.index.min())
-    shallow, deep = leads[~lower], leads[lower]
-    if len(deep) < 3 or shallow.mean() > deep.mean():
+    compared, rate = compare(frames["runs"], "enorm", "baseline"), VARIANTS["baseline"].learning_rate
+    shallow = [p for p in compared.at if rate(p) == rate(min(compared.at))]
+    deep = [p for p in compared.at if rate(p) < rate(min(compared.at))]
+    if min(len(shallow), len(deep)) < 3:
         return ""
-    if sum(weight * deep[p] for p, weight in slope(list(deep.index)).items()) > compared.trend.mean / 2:  # goes on
+    cells = spread.cells(frames["runs"])
+    before, after = (
+        compare_cells({name: {p: cells[name][p] for p in part} for name in ("enorm", "baseline")}, "enorm", "baseline")
+        for part in (shallow, deep)
+    )
+    if after.trend.mean > compared.trend.mean / 2:  # goes on
         return ""
+    where = f"from p = {min(deep)} on, where the baseline's learning rate is lower"
+    if before.trend.interval[0] > 0:
+        half = before.trend.half_width
+        return (
+            f"Up to p = {max(shallow)} it grows by {before.trend.mean:.1f} points (± {half:.1f}) for 10 more layers, "
+            f"and {where}, no more that is sure."
+        )
     return (
-        f"Most of that is one step: {shallow.mean():.1f} points on average up to p = {shallow.index.max()} and "
-        f"{deep.mean():.1f} from p = {deep.index.min()} on, where the baseline's learning rate is lower."
+        f"Most of that is one step: {before.mean.mean:.1f} points on average up to p = {max(shallow)} and "
+        f"{after.mean.mean:.1f} {where}."
     )

@@ -54,21 +54,29 @@ def inputs_digest(grid: Grid) -> str:
         sorted(grid.reason(key) for key in {**grid.missing, **grid.problems}),
         [template.read_text(encoding="utf-8") for template in sorted(TEMPLATES.glob("*.j2"))],
         published.FILE.read_text(encoding="utf-8"),
-        repr(answers.answers(answers.OUTPUTS)) if follows_protocol(grid) else "",
+        [(repr(answer), *_tables_of(answer)) for answer in answers.answers(answers.OUTPUTS)]
+        if follows_protocol(grid)
+        else "",
         further_runs.table(grid, answers.OUTPUTS).to_csv() if follows_protocol(grid) else "",
         _other_protocol(grid),
     )
 
 
+def _tables_of(answer: answers.Answer) -> list[str]:
+    """What claims are judged by, besides what an answer says."""
+    tables = (answers.OUTPUTS / answer.name / "tables" / f"{name}.csv" for name in answer.tables)
+    return [table.read_text(encoding="utf-8") for table in tables]
+
+
 def _other_protocol(grid: Grid) -> str:
     """What the report says of the other protocol is made of this."""
     if follows_protocol(grid):
-        table = protocols.OF_AUTHORS
+        read = (protocols.OF_AUTHORS, protocols.OF_AUTHORS.with_name("runs.csv"))
     elif protocols.differs(grid):
-        table = protocols.OF_2019
+        read = (protocols.OF_2019,)
     else:
         return ""
-    return table.read_text(encoding="utf-8") if table.exists() else ""
+    return "".join(table.read_text(encoding="utf-8") for table in read if table.exists())
 
 
 def summary_is_current(grid: Grid, outputs: Path) -> bool:
