@@ -324,6 +324,29 @@ def test_a_layer_that_is_used_twice_is_balanced_for_both_uses_together():
     assert changed(model, torch.randn(3, 4), enorm.step) < 1e-5
 
 
+class TwoBiases(nn.Module):
+    """A weight that is used with two biases."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+        self.other_bias = nn.Parameter(torch.randn(6))
+
+    def forward(self, x):
+        other = functional.linear(x, self.hidden.weight, self.other_bias)
+        return self.head(self.hidden(x).relu() + other.relu())
+
+
+def test_all_biases_that_a_weight_is_used_with_are_rescaled():
+    model, example = TwoBiases(), torch.randn(5, 4)
+    enorm = ENorm(model, cycles=3, example=example)
+    (group,) = enorm.groups
+    assert group.reason is None
+    assert enorm.check(example) < 1e-5
+    assert changed(model, example, enorm.step) < 1e-5
+
+
 def test_a_weight_that_two_kinds_of_layers_use_stays():
     layers = [nn.Conv1d(4, 4, 1) for _ in range(4)] + [nn.ConvTranspose1d(4, 4, 1), nn.Conv1d(4, 4, 1)]
     layers[4].weight = layers[3].weight

@@ -221,6 +221,8 @@ class ENorm:
         layers = plain_chain(self._balanced)
         if layers is None or self.norms == "simultaneous":
             return None
+        if any(len(layer.biases) > 1 for layer in layers):  # one weight used with several; the algorithm takes one each
+            return None
         weights = [layer.parameters()[0] for layer in layers]
         fits = all(w.dim() == 2 and w.dtype in (torch.float32, torch.float64) for w in weights)
         return layers if fits and {w.device.type for w in weights} <= {"cpu", "cuda", "meta"} else None
