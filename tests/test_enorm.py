@@ -10,9 +10,10 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses import FakeTensorMode
 from torch.nn import functional
 
-from equinorm import ENorm, equi_normalize_, reference
+from equinorm import ENorm, chain, equi_normalize_, reference
 
 pytestmark = pytest.mark.portable
 
@@ -314,6 +315,17 @@ def test_biases_that_do_not_fit_are_refused_and_nothing_is_changed(biases):
     assert_same_bits(net.weights, old.weights)
 
 
+@pytest.mark.parametrize("part", ["weights", "biases"])
+def test_weights_and_biases_on_several_devices_are_refused_and_nothing_is_changed(part):
+    net = network((3, 4, 5, 2))
+    old = net.copy()
+    given = {"weights": list(net.weights), "biases": list(net.biases)}
+    given[part][1] = given[part][1].to("meta")
+    with pytest.raises(ValueError, match=rf"^{part}\[1\] is on meta, weights\[0\] on cpu; needed is one device"):
+        equi_normalize_(given["weights"], given["biases"])
+    assert_same_bits([*net.weights, *net.biases], [*old.weights, *old.biases])
+
+
 # --- class ENorm
 
 
@@ -395,6 +407,15 @@ def test_faults_show_when_enorm_is_made_not_at_the_first_step():
         ENorm(model(torch.bfloat16))
     with pytest.raises(ValueError, match="c is 0"):
         ENorm(model(), c=0)
+
+
+def test_a_chain_may_go_over_several_devices(monkeypatch):
+    monkeypatch.setattr(chain, "span", lambda tensor: None)  # fake tensors have no memory
+    with FakeTensorMode():  # which refuses what a GPU would
+        devices = ["cpu", "cuda:0", "cuda:1"]
+        net = nn.Sequential(*[part for d in devices for part in (nn.Linear(4, 4, device=d), nn.ReLU())])
+        ENorm(net, cycles=2, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)).step()
+        assert [str(parameter.device) for parameter in net.parameters()] == [d for d in devices for _ in range(2)]
 
 
 def test_two_lines_in_a_training_loop_train_a_toy_problem():

@@ -48,10 +48,12 @@ def equi_normalize_(
 
     Returns, for each hidden layer, the factors ``[..., out]`` (float64) its rows were multiplied by in all.
 
-    Raises ValueError where neighbouring layers do not fit, or an argument is out of range; TypeError for other dtypes.
+    Raises ValueError where neighbouring layers do not fit, weights and biases are on several devices, or an argument is
+    out of range; TypeError for other dtypes. Nothing is changed then.
     """
     weights = list(weights)  # to index an nn.ParameterList is slow
     biases = checked_biases(weights, biases)
+    _check_one_device(weights, biases)
     check_numbers(c, norm, cycles)
     totals = _cycle(weights, biases, c, norm)
     for _ in range(cycles - 1):
@@ -166,6 +168,16 @@ def checked_biases(
                 f"needed is {tuple(weight.shape[:-1])}"
             )
     return biases
+
+
+def _check_one_device(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
+    device = weights[0].device
+    for kind, tensors in (("weights", weights), ("biases", biases)):
+        for k, tensor in enumerate(tensors):
+            if tensor is not None and tensor.device != device:
+                raise ValueError(
+                    f"{kind}[{k}] is on {tensor.device}, weights[0] on {device}; needed is one device for all"
+                )
 
 
 def check_c(c: float) -> None:

@@ -225,7 +225,8 @@ class ENorm:
             return None
         weights = [layer.parameters()[0] for layer in layers]
         fits = all(w.dim() == 2 and w.dtype in (torch.float32, torch.float64) for w in weights)
-        return layers if fits and {w.device.type for w in weights} <= {"cpu", "cuda", "meta"} else None
+        on_one_device = len({w.device for w in weights}) == 1 and weights[0].device.type in ("cpu", "cuda", "meta")
+        return layers if fits and on_one_device else None
 
     @torch.no_grad()
     def _rescale(self) -> list[Scaled]:
