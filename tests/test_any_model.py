@@ -95,6 +95,46 @@ def test_training_with_batch_norm_goes_on_as_if_nothing_were():
     assert changed(model, example, enorm.step) < 1e-12
 
 
+class Repeated(nn.Module):
+    """BatchNorm of several copies of each channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(3, 4), nn.BatchNorm1d(8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(self.norm(torch.cat([x, x], dim=1)).relu())
+
+
+def flattened():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.BatchNorm1d(144), nn.ReLU(), nn.Linear(144, 3))
+    return model.double(), torch.randn(6, 3, 8, 8).double(), lambda rows: rows.repeat_interleave(36)
+
+
+def repeated():
+    torch.manual_seed(0)
+    return Repeated().double(), torch.randn(6, 3).double(), lambda rows: rows.repeat(2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("make", [flattened, repeated])
+@pytest.mark.parametrize("training", [True, False])
+def test_each_channel_of_a_batch_norm_is_balanced_where_one_row_makes_several(make, training):
+    model, example, spread = make()
+    model.train(training)
+    first, *_, last = (module for module in model.modules() if hasattr(module, "weight"))
+    rows = first.weight.clone()
+    enorm = ENorm(model, c=1.3, cycles=60, example=example, batch_norm="gamma_beta")
+    (group,) = enorm.groups
+    assert group.reason is None and group.count == last.in_features
+    assert enorm.check(example) < 1e-12
+    assert changed(model, example, enorm.step) < 1e-12
+    assert torch.equal(first.weight, rows)
+    torch.testing.assert_close(last.weight.norm(dim=0), 1.3 * spread(rows.flatten(1).norm(dim=1)))
+
+
 def test_rows_under_batch_norm_are_rescaled_only_where_asked_and_the_function_changes():
     model, example = make("resnet_bn")
     enorm = ENorm(model, example=example, batch_norm="row")

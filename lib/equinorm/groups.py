@@ -18,7 +18,8 @@ class Side:
 
     - places: which, None for all in their order
     - channels: of each, the channel of the group, None for the same numbers. A channel may have several of them, such
-      as the H x W features that a flattened channel becomes
+      as the H x W features that a flattened channel becomes. Where rows are only measured, one may be there several
+      times, for a channel each
     """
 
     layer: Layer
@@ -225,15 +226,20 @@ def _measured(
     uses: Sequence,
     numbers: Mapping[int, int],
 ) -> list[Side]:
-    """For a BatchNorm, the rows of the layers before it, by the channels of its group."""
-    channel = {
-        before: numbers[after] for before, after in zip(normalised, out, strict=bool(normalised)) if after in numbers
-    }
+    """For a BatchNorm, the rows of the layers before it, by the channels of its group.
+
+    A row is there once for each channel that it is the norm of: BatchNorm has a gamma for each of the features that a
+    flattened channel becomes.
+    """
+    channels: dict[int, dict[int, None]] = {}
+    for before, after in zip(normalised, out, strict=bool(normalised)):
+        if after in numbers:
+            channels.setdefault(before, {})[numbers[after]] = None
     sides = []
     for use, roots in zip(uses, rows, strict=True):
-        places = [place for place, root in enumerate(roots) if root in channel]
-        if places and not use.layer.is_batch_norm:
-            sides.append(Side(use.layer, torch.tensor(places), torch.tensor([channel[roots[k]] for k in places])))
+        pairs = [(place, channel) for place, root in enumerate(roots) for channel in channels.get(root, ())]
+        if pairs and not use.layer.is_batch_norm:
+            sides.append(Side(use.layer, *torch.tensor(pairs).T))
     return sides
 
 
