@@ -1,5 +1,6 @@
 """Algorithm 1 and its two-line use: against a second implementation, and by the properties it is there for."""
 
+import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -403,10 +404,24 @@ def test_faults_show_when_enorm_is_made_not_at_the_first_step():
         ENorm(nn.Sequential(nn.Linear(3, 4), nn.ReLU()))
     with pytest.raises(ValueError, match=r"^0\.weight with shape \(4, 3\) and 1\.weight .* not adjacent"):
         ENorm(nn.Sequential(nn.Linear(3, 4), nn.Linear(5, 2)))
-    with pytest.raises(TypeError, match=r"^0\.weight is torch\.bfloat16"):
-        ENorm(model(torch.bfloat16))
+    with pytest.raises(TypeError, match=r"^0\.weight is torch\.float8_e5m2; allowed are torch\.float32, .* and torch"):
+        ENorm(model(torch.float8_e5m2))
     with pytest.raises(ValueError, match="c is 0"):
         ENorm(model(), c=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.01), (torch.float16, 0.001)])
+def test_a_chain_of_weights_of_16_bits_is_balanced(dtype, tolerance):
+    net, x = model(dtype).eval(), torch.randn(20, 6).to(dtype)
+    exact = copy.deepcopy(net).double()
+    enorm, before = ENorm(net, cycles=4), net(x)
+    assert enorm.check(x) < tolerance
+    enorm.step()
+    ENorm(exact, cycles=4).step()
+    for ours, theirs in zip(net.parameters(), exact.parameters(), strict=True):
+        assert torch.equal(ours, theirs.to(dtype))  # each entry is rounded once
+    assert (net(x) - before).norm() < tolerance * before.norm()
 
 
 def test_a_chain_may_go_over_several_devices(monkeypatch):

@@ -22,6 +22,8 @@ try:
 except ImportError:  # numba makes it faster, no more
     cpu_kernels = None
 
+DTYPES = (torch.float32, torch.float64)
+
 
 @torch.no_grad()
 def equi_normalize_(
@@ -138,15 +140,23 @@ def layer_rate_factors(layers: int, c: float) -> list[float]:
 
 
 def checked_biases(
-    weights: Sequence[Tensor], biases: Sequence[Tensor | None] | None, names: Sequence[str] | None = None
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None] | None,
+    names: Sequence[str] | None = None,
+    dtypes: Sequence[torch.dtype] = DTYPES,
 ) -> Sequence[Tensor | None]:
-    """One bias or None per layer, after checking that all shapes and dtypes fit; `names` are those of the layers."""
+    """One bias or None per layer, after checking that all shapes fit and that weights are of one of the `dtypes`;
+    `names` are those of the layers.
+
+    Raises ValueError and TypeError, in one sentence that names the weight or bias.
+    """
     if len(weights) < 2:
         raise ValueError(f"{len(weights)} weight matrices given; ENorm balances pairs and needs at least 2")
     called = [f"weights[{k}]" if names is None else f"{names[k]}.weight" for k in range(len(weights))]
     for name, weight in zip(called, weights, strict=True):
-        if weight.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"{name} is {weight.dtype}; allowed are torch.float32 and torch.float64")
+        if weight.dtype not in dtypes:
+            *others, last = map(str, dtypes)
+            raise TypeError(f"{name} is {weight.dtype}; allowed are {', '.join(others)} and {last}")
         if weight.dim() < 2:
             raise ValueError(f"{name} has shape {tuple(weight.shape)}; needed is [..., out, in]")
     for (left_name, left), (right_name, right) in pairwise(zip(called, weights, strict=True)):

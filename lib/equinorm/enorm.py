@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from equinorm import chain, table
-from equinorm.algorithm import check_c, check_numbers, checked_biases, equi_normalize_
+from equinorm.algorithm import DTYPES, check_c, check_numbers, checked_biases, equi_normalize_
 from equinorm.function_change import relative_change
 from equinorm.graph import BatchNormRescaling, record
 from equinorm.groups import Group, chain_groups, cycles, plain_chain, recorded_groups
@@ -60,7 +60,8 @@ class ENorm:
 
     Raises ValueError, with the model untouched, for a model that fails on the example, one of which nothing can be
     balanced, arguments out of range, an optimizer of another kind or over other parameters; without an example also in
-    the cases of :func:`chain.linear_chain`. A model that does things that cannot be seen is found by the test, too.
+    the cases of :func:`chain.linear_chain`, and TypeError for weights that are not float64, float32, bfloat16 or
+    float16. A model that does things that cannot be seen is found by the test, too.
     """
 
     def __init__(
@@ -165,7 +166,8 @@ class ENorm:
     def _from_order(self) -> tuple[list[Group], str]:
         layers = chain.linear_chain(self.model)
         weights = [layer.weight for layer in layers.values()]
-        checked_biases(weights, [layer.bias for layer in layers.values()], names=list(layers))
+        biases = [layer.bias for layer in layers.values()]
+        checked_biases(weights, biases, names=list(layers), dtypes=(*DTYPES, torch.bfloat16, torch.float16))
         if doubts := chain.doubts(self.model, layers):
             warnings.warn(
                 f"{'; '.join(doubts)}: ENorm may change what this model computes; it does not where only functions "
@@ -224,7 +226,7 @@ class ENorm:
         if any(len(layer.biases) > 1 for layer in layers):  # one weight used with several; the algorithm takes one each
             return None
         weights = [layer.parameters()[0] for layer in layers]
-        fits = all(w.dim() == 2 and w.dtype in (torch.float32, torch.float64) for w in weights)
+        fits = all(w.dim() == 2 and w.dtype in DTYPES for w in weights)
         on_one_device = len({w.device for w in weights}) == 1 and weights[0].device.type in ("cpu", "cuda", "meta")
         return layers if fits and on_one_device else None
 
