@@ -193,7 +193,7 @@ def test_the_protocol_of_2019_is_held_against_that_of_the_authors_where_it_has_b
     [
         ({"batch_norm": 1}, []),
         ({"enorm_batch_norm": 1}, ["R6", "R7", "R18"]),
-        ({"baseline": 1, "enorm": 1}, ["R1", "R14", "R16", "R17", "R19", "P3", "P4"]),
+        ({"baseline": 1, "enorm": 1}, ["R1", "R14", "R15", "R16", "R17", "R19", "P3", "P4"]),
         (dict.fromkeys(IN_2019, 1), [f"R{k}" for k in range(1, 24)] + ["P3", "P4", "P5"]),
     ],
 )

@@ -172,6 +172,8 @@ def test_what_is_no_site_is_not_replaced(tmp_path):
     repository = small_repository(tmp_path / "repository", "# A\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("three years")
+    (tmp_path / "mine" / "assets").mkdir()
+    (tmp_path / "mine" / "assets" / "style.css").write_text("body {}")  # as any site may have
     with pytest.raises(ValueError, match="mine: holds files that are no site; name another folder"):
         site.write(repository, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "three years"

@@ -11,6 +11,9 @@ from reproduction.protocol.variants import VARIANTS
 FILE = REPOSITORY / "reference" / "published_accuracies.csv"
 """Beside it a README says where each number is from, and how exact it is."""
 
+CODE_OF_2019 = "https://github.com/jeromepl/enorm-reproducibility"
+"""The code of the 2019 report, by its section 2."""
+
 SOURCES = {"paper_2019": "paper", "report_2019": "2019 report"}
 
 PAIRS = (

@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from reproduction.evidence import answers, comparisons, figures, protocols, published, spread
+from reproduction.evidence import answers, claims, comparisons, figures, protocols, published, spread
 from reproduction.evidence.claims.elsewhere import HOURS_IN_2019, RUNS_IN_2019
 from reproduction.evidence.report import markdown, sentences
 from reproduction.evidence.report.contents import follows_protocol, variants
@@ -90,6 +90,8 @@ def _about_the_protocol(grid: Grid) -> dict[str, object]:
         "precisions": _precisions(profile),
         "other_parts": _other_parts(profile),
         "follows_protocol": follows_protocol(grid),
+        "code_of_2019": published.CODE_OF_2019,
+        "shared_draws": profile.parameters.get("draws") != "independent",
         "repeats": _repeats(profile),
         "cs": sorted({cell.c for cell in profile.cells() if "enorm" in VARIANTS[cell.variant].parts}),
     }
@@ -151,6 +153,9 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
     judged, compared = frames.get("claims"), frames["comparisons"]
     return {
         "claims": judged,
+        "unjudged": []
+        if judged is None
+        else [own.name for own in claims.CLAIMS if own.name not in set(judged["name"])],
         "claims_table": markdown.table_or_none(markdown.claims, judged),
         "found": sentences.found(frames),
         "rules": {} if judged is None else judged.groupby("rule", sort=False)["name"].agg(list).to_dict(),

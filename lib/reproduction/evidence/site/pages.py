@@ -16,7 +16,8 @@ from reproduction.evidence.site import charts, files, interactive, layout, listi
 from reproduction.evidence.site.places import COPIED, STUDIES, Places, profiles
 from reproduction.evidence.site.sources import Sources
 
-_MARK = "assets/style.css"  # a folder with it is a site, and may be written anew
+_MARK = PurePosixPath("assets/enorm-reproducibility.txt")
+_MARKED = "Made by ./run_all.sh site, which replaces all that is in this site's folder.\n"
 
 
 def write(repository: Path, target: Path) -> int:
@@ -46,6 +47,7 @@ class Site:
 
     def write(self) -> int:
         """Write all of it; see the function `write`."""
+        self.put(_MARK, _MARKED.encode())
         self.put(layout.STYLE, layout.style().encode())
         self.put(layout.SCRIPT, layout.script().encode())
         for path in [*self.menu.values(), *self._runs()]:
