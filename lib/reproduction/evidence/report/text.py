@@ -17,7 +17,7 @@ from reproduction.protocol.variants import IN_2019, VARIANTS
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
-FINDINGS = ("norms_or_rates", "rates", "biases", "batch_norm_at_depth", "details")
+FINDINGS = ("norms_or_rates", "rates", "biases")
 """The studies whose finding is on the page, where they have one; all are in the appendix."""
 
 HEADLINES = ("norms_or_rates", "rates", "biases", "small_batches")
