@@ -54,7 +54,7 @@ def accuracy_over_depth(
     behind = published is not None and len(published) > 0
     grey = published if behind else None
     figure, axes = _panels(len(variants) if behind and len(variants) > 1 else 0)
-    marked = status[np.any([where for _, where in _marks(status).values()], axis=0)] if _marks(status) else status[:0]
+    marked = status[(status["diverged"] > 0) | (status["stuck"] > 0) | (status["status"] == "missing")]
     for k, axis in enumerate(axes):
         shown = [variants[k - 1]] if k else variants
         few = len(shown) == 1 < len(variants)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reproduction.evidence import spread
 from reproduction.evidence.claims.finding import Verdict
-from reproduction.evidence.comparisons import compare, compare_cells
+from reproduction.evidence.comparisons import compare_cells
 from reproduction.evidence.published import SOURCES
 from reproduction.protocol.variants import DEPTHS, VARIANTS
 
@@ -80,15 +80,15 @@ def _step(frames: dict[str, pd.DataFrame]) -> str:
     layer, or by one step there."""
     if not _trend(frames):
         return ""
-    compared, rate = compare(frames["runs"], "enorm", "baseline"), VARIANTS["baseline"].learning_rate
-    shallow = [p for p in compared.at if rate(p) == rate(min(compared.at))]
-    deep = [p for p in compared.at if rate(p) < rate(min(compared.at))]
+    pair, cells = ("enorm", "baseline"), spread.cells(frames["runs"])
+    compared = compare_cells(cells, *pair)
+    rates = {p: VARIANTS["baseline"].learning_rate(p) for p in compared.at}
+    first = rates[min(rates)]
+    shallow, deep = ([p for p in rates if (rates[p] < first) == lower] for lower in (False, True))
     if min(len(shallow), len(deep)) < 3:
         return ""
-    cells = spread.cells(frames["runs"])
     before, after = (
-        compare_cells({name: {p: cells[name][p] for p in part} for name in ("enorm", "baseline")}, "enorm", "baseline")
-        for part in (shallow, deep)
+        compare_cells({name: {p: cells[name][p] for p in part} for name in pair}, *pair) for part in (shallow, deep)
     )
     if after.trend.mean > compared.trend.mean / 2:  # goes on
         return ""

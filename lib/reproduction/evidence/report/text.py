@@ -153,9 +153,7 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
     judged, compared = frames.get("claims"), frames["comparisons"]
     return {
         "claims": judged,
-        "unjudged": []
-        if judged is None
-        else [own.name for own in claims.CLAIMS if own.name not in set(judged["name"])],
+        "unjudged": _unjudged(judged),
         "claims_table": markdown.table_or_none(markdown.claims, judged),
         "found": sentences.found(frames),
         "rules": {} if judged is None else judged.groupby("rule", sort=False)["name"].agg(list).to_dict(),
@@ -168,6 +166,11 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
         "protocols": markdown.table_or_none(protocols.markdown, frames.get("protocols")),
         "protocols_words": protocols.words(frames["protocols"]) if "protocols" in frames else "",
     }
+
+
+def _unjudged(judged: pd.DataFrame | None) -> list[str]:
+    """The claims that are left out of a table of claims, by name."""
+    return [] if judged is None else [claim.name for claim in claims.CLAIMS if claim.name not in set(judged["name"])]
 
 
 def _by_the_authors() -> str:
