@@ -171,11 +171,11 @@ def test_what_changes_no_number_leaves_all_results_valid(demo, checkout):
 
 def test_results_of_an_earlier_revision_are_not_used_and_not_replaced(demo, checkout):
     before = state(demo)
-    with changed(checkout / "lib" / "reproduction" / "protocol" / "revisions.py", "= {}", '= {"batch_norm": 2}'):
+    with changed(checkout / "lib" / "reproduction" / "protocol" / "revisions.py", "= {", '= {"batch_norm": 2,'):
         plan = run_all(checkout, "demo", "-n")
         refused = run_all(checkout, "demo", "--summary", "--outputs", str(demo / "elsewhere"))
         with changed(
-            checkout / "lib" / "reproduction" / "protocol" / "revisions.py", '= {"batch_norm": 2}', '= {"training": 2}'
+            checkout / "lib" / "reproduction" / "protocol" / "revisions.py", '= {"batch_norm": 2,', '= {"training": 2,'
         ):
             nothing = run_all(checkout, "demo", "--summary")
     assert "16 of 24 runs are done in" in plan.stdout

@@ -56,9 +56,9 @@ def test_there_is_one_row_per_run_and_epoch_with_all_columns(small_digits):
 def test_the_learning_rate_falls_linearly_once_per_epoch(small_digits, monkeypatch):
     used, forward = [], FullyConnected.forward
 
-    def spy(network, x, steps=None):
+    def spy(network, x, steps=None, *others):
         used.extend(steps[:1] if steps else [])
-        return forward(network, x, steps)
+        return forward(network, x, steps, *others)
 
     monkeypatch.setattr(FullyConnected, "forward", spy)
     rows = rows_of(small_digits, epochs=4, learning_rate=0.08, weight_decay=0.002)
@@ -318,9 +318,9 @@ def test_an_interrupted_training_with_a_diverged_run_goes_on_where_it_was(small_
 def test_a_warm_up_grows_step_by_step_and_then_the_schedule_goes_on(small_digits, monkeypatch):
     used, forward = [], FullyConnected.forward
 
-    def spy(network, x, steps=None):
+    def spy(network, x, steps=None, *others):
         used.extend(steps[:1] if steps else [])
-        return forward(network, x, steps)
+        return forward(network, x, steps, *others)
 
     monkeypatch.setattr(FullyConnected, "forward", spy)
     rows_of(small_digits, epochs=3, learning_rate=0.06, warmup=2)
