@@ -428,7 +428,12 @@ def test_a_chain_may_go_over_several_devices(monkeypatch):
     monkeypatch.setattr(chain, "span", lambda tensor: None)  # fake tensors have no memory
     with FakeTensorMode():  # which refuses what a GPU would
         devices = ["cpu", "cuda:0", "cuda:1"]
-        net = nn.Sequential(*[part for d in devices for part in (nn.Linear(4, 4, device=d), nn.ReLU())])
+        try:
+            net = nn.Sequential(*[part for d in devices for part in (nn.Linear(4, 4, device=d), nn.ReLU())])
+        except RuntimeError as error:
+            if "CUDA driver" not in str(error):
+                raise
+            pytest.skip(f"torch {torch.__version__} asks for a real GPU where a fake one would do")
         ENorm(net, cycles=2, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)).step()
         assert [str(parameter.device) for parameter in net.parameters()] == [d for d in devices for _ in range(2)]
 
