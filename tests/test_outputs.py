@@ -121,6 +121,7 @@ def assert_drawn_alike(one: str, other: str, name: str) -> None:
     """
     number = r"-?\d+\.\d+"
     one, other = (re.sub(r'(id="|#)([a-z])[0-9a-f]{10}\b', r"\1\2", svg) for svg in (one, other))
+    one, other = (re.sub(r"(?<= )-0(?= )", "0", svg) for svg in (one, other))  # 0 and -0 are one place
     assert re.sub(number, "0", one) == re.sub(number, "0", other), name
     assert [float(n) for n in re.findall(number, one)] == pytest.approx(
         [float(n) for n in re.findall(number, other)], abs=0.01

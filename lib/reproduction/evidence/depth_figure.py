@@ -25,8 +25,8 @@ _GREY = {
 _OUTLINE = {"facecolor": "none", "ls": ":", "lw": 0.9}
 """How a band is drawn that comes from other variants' runs."""
 
-_SIZES = {"X": 7, "*": 10, "$?$": 8}
-"""How large marks are, in points."""
+_MARKS = {"X": {"ms": 7}, "*": {"ms": 10}, "o": {"ms": 6, "fillstyle": "none"}}
+"""How marks are drawn, by their markers; the circle is empty, unlike a run's."""
 
 
 def accuracy_over_depth(
@@ -174,7 +174,7 @@ def _marks(status: pd.DataFrame) -> dict[str, tuple[str, pd.Series]]:
     marks = {
         "X": ("a run diverged (NaN)", status["diverged"] > 0),
         "*": ("a run is stuck at chance", status["stuck"] > 0),
-        "$?$": ("not run yet", status["status"] == "missing"),
+        "o": ("not run yet", status["status"] == "missing"),
     }
     return {marker: (meaning, where) for marker, (meaning, where) in marks.items() if where.any()}
 
@@ -183,10 +183,8 @@ def _mark_untrained(axis: Axes, cells: pd.DataFrame, colour: str, row: int) -> N
     """Mark cells near the lower edge, a row for each variant."""
     for marker, (_, where) in _marks(cells).items():
         own = cells.loc[where, "p"]
-        axis.plot(
-            own, [0.04 + 0.05 * row] * len(own), marker=marker, ls="", color=colour, ms=_SIZES[marker],
-            transform=axis.get_xaxis_transform(),
-        )  # fmt: skip
+        place, scale = [0.04 + 0.05 * row] * len(own), axis.get_xaxis_transform()
+        axis.plot(own, place, marker, color=colour, transform=scale, **_MARKS[marker])
 
 
 def _legend(
@@ -212,7 +210,7 @@ def _legend(
         if True in borrowed:
             second.append(Patch(edgecolor="0.35", label="± one standard deviation (other variants)", **_OUTLINE))
     for marker, (label, _) in _marks(status).items():
-        second.append(Line2D([], [], marker=marker, ls="", color="0.35", ms=8, label=label))
+        second.append(Line2D([], [], marker=marker, ls="", color="0.35", label=label, **_MARKS[marker] | {"ms": 8}))
     if not second:
         figure.legend(handles=first, loc="outside lower center", ncols=min(len(first), 3), frameon=False)
         return
