@@ -135,6 +135,28 @@ def test_each_channel_of_a_batch_norm_is_balanced_where_one_row_makes_several(ma
     torch.testing.assert_close(last.weight.norm(dim=0), 1.3 * spread(rows.flatten(1).norm(dim=1)))
 
 
+class TwoNorms(nn.Module):
+    """Two BatchNorms of one layer, which are added."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(4) for _ in range(2))
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(sum(norm(x) for norm in self.norms).relu())
+
+
+@torch.no_grad()
+def test_a_row_counts_once_for_the_batch_norms_of_it_that_are_added():
+    model, example = TwoNorms().double(), torch.randn(6, 3).double()
+    enorm = ENorm(model, c=1.3, cycles=60, example=example, batch_norm="gamma_beta")
+    assert changed(model, example, enorm.step) < 1e-12
+    torch.testing.assert_close(model.last.weight.norm(dim=0), 1.3 * model.first.weight.norm(dim=1))
+
+
 def test_rows_under_batch_norm_are_rescaled_only_where_asked_and_the_function_changes():
     model, example = make("resnet_bn")
     enorm = ENorm(model, example=example, batch_norm="row")

@@ -161,8 +161,7 @@ def recorded_groups(recorder: Recorder) -> list[Group]:
             changes_function=changes,
         )
         group.measured = [side for side in group.rows if not side.layer.is_batch_norm]
-        for k in made:
-            group.measured += _measured(measured[k], rows[k], rows, uses, numbers)
+        group.measured += _measured(made, measured, rows, uses, numbers)
         found.append((min(made, default=taken[0] if taken else 0), group))
     return [group for _, group in sorted(found, key=lambda pair: pair[0])]
 
@@ -220,21 +219,22 @@ def _side(layer: Layer, roots: Sequence[int], numbers: Mapping[int, int]) -> Sid
 
 
 def _measured(
-    normalised: Sequence[int],
-    out: Sequence[int],
+    made: Sequence[int],
+    measured: Sequence[Sequence[int]],
     rows: Sequence[Sequence[int]],
     uses: Sequence,
     numbers: Mapping[int, int],
 ) -> list[Side]:
-    """For a BatchNorm, the rows of the layers before it, by the channels of its group.
+    """For the BatchNorms among the layers `made`, the rows of those before them, by the channels of the group.
 
     A row is there once for each channel that it is the norm of: BatchNorm has a gamma for each of the features that a
-    flattened channel becomes.
+    flattened channel becomes. It is there once where two BatchNorms of it are added.
     """
     channels: dict[int, dict[int, None]] = {}
-    for before, after in zip(normalised, out, strict=bool(normalised)):
-        if after in numbers:
-            channels.setdefault(before, {})[numbers[after]] = None
+    for k in made:
+        for before, after in zip(measured[k], rows[k], strict=bool(measured[k])):
+            if after in numbers:
+                channels.setdefault(before, {})[numbers[after]] = None
     sides = []
     for use, roots in zip(uses, rows, strict=True):
         pairs = [(place, channel) for place, root in enumerate(roots) for channel in channels.get(root, ())]
