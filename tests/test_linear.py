@@ -54,3 +54,28 @@ def test_what_is_not_finite_stays_so(library):
     target = torch.full((1, 4, 4), float("nan"))
     add_product_(target, random(1, 4, 8), random(1, 8, 4), beta=1.0, alpha=1.0)
     assert target.isnan().all()
+
+
+@pytest.fixture(params=["processor's", "float32"])
+def bfloat16(request, monkeypatch):
+    """Whose products those of bfloat16 matrices are."""
+    monkeypatch.setattr(linear, "_BFLOAT16", request.param == "processor's")
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_product_of_bfloat16_matrices_is_rounded_once(bfloat16, transposed):
+    a, b = random(2, 60, 500).bfloat16(), random(2, 500, 80, seed=1).bfloat16()
+    if transposed:
+        a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
+    expected, product = a.double() @ b.double(), multiply(a, b)
+    assert product.dtype == torch.bfloat16
+    off = (product.double() - expected).abs()
+    assert (off <= 2**-8 * expected.abs() + 1e-4).all()  # half a unit in the last place of 8 bits, and of float32 sums
+    assert off.max() > 0.01  # a float32 number it is not
+
+
+def test_a_runs_product_of_bfloat16_matrices_does_not_depend_on_its_siblings(bfloat16):
+    a, b = random(3, 60, 500).bfloat16(), random(3, 500, 256, seed=1).bfloat16()
+    together = multiply(a, b)
+    for r in range(3):
+        assert torch.equal(multiply(a[r : r + 1], b[r : r + 1])[0], together[r])

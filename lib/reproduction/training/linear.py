@@ -43,9 +43,15 @@ _ONEDNN = (
     else None
 )
 
+# oneDNN multiplies bfloat16 matrices where the processor has AVX-512 or, on ARM, bfloat16 instructions. Elsewhere
+# PyTorch's own loops do, a hundred times slower than float32.
+_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """``[n, k] @ [k, m]`` on a CPU."""
+    if a.dtype == torch.bfloat16 and not _BFLOAT16:  # the same: sums are float32 either way, and are rounded once
+        return _product(a.float(), b.float()).bfloat16()
     if _ONEDNN is None or a.dtype != torch.float32:
         return torch.mm(a, b)
     return _ONEDNN(a, b.t(), None, "none", [], "")
