@@ -35,17 +35,19 @@ def operand(x: Tensor, precision: Precision) -> Tensor:
     return x.bfloat16() if precision == "bfloat16" else x
 
 
+_X86 = platform.machine() in ("x86_64", "AMD64")
+
 # oneDNN has AVX-512 kernels for float32 on every processor with AVX-512; MKL, which torch.mm calls, on Intel's only:
 # on an AMD EPYC it takes twice as long. The operator is the one that torch.compile calls for linear layers.
-_ONEDNN = (
-    torch.ops.mkldnn._linear_pointwise
-    if platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()
-    else None
-)
+_ONEDNN = torch.ops.mkldnn._linear_pointwise if _X86 and torch.backends.mkldnn.is_available() else None
 
-# oneDNN multiplies bfloat16 matrices where the processor has AVX-512 or, on ARM, bfloat16 instructions. Elsewhere
-# PyTorch's own loops do, a hundred times slower than float32.
-_BFLOAT16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+# Without instructions for bfloat16, oneDNN multiplies such matrices with those of AVX-512, five times slower than
+# float32; without AVX-512, or on ARM, it does not, and PyTorch's own loops are a hundred times slower.
+_BFLOAT16 = (
+    torch.backends.mkldnn.is_available()
+    and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    and (not _X86 or torch.cpu._is_avx512_bf16_supported())
+)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
