@@ -207,6 +207,17 @@ def test_claims_are_judged_where_the_profile_has_their_variants(repeats, names, 
     assert ("## Which claims hold, and how firmly" in text) == bool(judged)
 
 
+def test_a_reader_is_shown_how_to_follow_a_difference_that_there_is(tmp_path):
+    empty = tables.collect(of_variants(dict.fromkeys(IN_2019, 1), **PROTOCOL), tmp_path)
+    frames = report.all_tables(empty)
+    assert "Follow a number" not in report.page(empty, frames) and "pivot_table" not in report.appendix(empty, frames)
+    compared = frames["comparisons"].set_index(["variant", "against"])
+    compared.loc[("enorm_batch_norm", "batch_norm"), "depths"] = 2
+    frames["comparisons"] = compared.reset_index()
+    assert "the difference of R3 is in the row `enorm_batch_norm`, `batch_norm` of" in report.page(empty, frames)
+    assert "accuracy.enorm_batch_norm - accuracy.batch_norm" in report.appendix(empty, frames)
+
+
 def test_links_into_the_repository_lead_there_from_wherever_the_report_is(tmp_path):
     outputs = tmp_path / "somewhere" / "else" / "mine"
     report.write(tables.collect(of_variants({"baseline": 1, "enorm": 1}, **PROTOCOL), outputs), outputs)

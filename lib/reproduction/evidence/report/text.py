@@ -6,6 +6,7 @@ import jinja2
 import pandas as pd
 
 from reproduction.evidence import answers, claims, comparisons, figures, protocols, published, spread
+from reproduction.evidence.claims.claim import Claim
 from reproduction.evidence.claims.elsewhere import HOURS_IN_2019, RUNS_IN_2019
 from reproduction.evidence.report import markdown, sentences
 from reproduction.evidence.report.contents import follows_protocol, variants
@@ -154,6 +155,7 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
     return {
         "claims": judged,
         "unjudged": _unjudged(judged),
+        "followed": _followed(judged, compared),
         "claims_table": markdown.table_or_none(markdown.claims, judged),
         "found": sentences.found(frames),
         "rules": {} if judged is None else judged.groupby("rule", sort=False)["name"].agg(list).to_dict(),
@@ -171,6 +173,15 @@ def _about_the_claims(frames: dict[str, pd.DataFrame]) -> dict[str, object]:
 def _unjudged(judged: pd.DataFrame | None) -> list[str]:
     """The claims that are left out of a table of claims, by name."""
     return [] if judged is None else [claim.name for claim in claims.CLAIMS if claim.name not in set(judged["name"])]
+
+
+def _followed(judged: pd.DataFrame | None, compared: pd.DataFrame) -> Claim | None:
+    """The claim whose difference a reader is shown how to find in the tables: the first that has one here."""
+    if judged is None:
+        return None
+    there = set(compared.loc[compared["depths"] > 0, ["variant", "against"]].itertuples(index=False, name=None))
+    names = set(judged["name"])
+    return next((claim for claim in claims.CLAIMS if claim.name in names and claim.pair in there), None)
 
 
 def _by_the_authors() -> str:
