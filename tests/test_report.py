@@ -1,6 +1,7 @@
 """The summary of a grid in which one cell is done, one has a diverged run, and one is missing."""
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -264,6 +265,22 @@ def test_seconds_per_run_are_those_of_all_epochs_whatever_diverged(grid):
     seconds = {variant: result.seconds for (variant, _), result in grid.results.items()}
     assert cost["baseline"] == pytest.approx(seconds["baseline"] / 2, abs=0.051)  # two runs of both epochs
     assert cost["enorm"] == pytest.approx(seconds["enorm"] / 3 * 2, abs=0.051)  # one of both, one that had one
+
+
+@pytest.mark.parametrize(("threads", "halved"), [([1, 1], True), ([1, 2], False)])
+def test_the_time_of_an_unfinished_grid_is_that_of_the_runs_there_are(threads, halved, grid):
+    """Half of it on two cores, where each run had one of them."""
+    made = {}
+    for (key, result), used in zip(grid.results.items(), threads, strict=True):
+        device = result.runs[0]["device"] | {"threads": used}
+        runs = [run | {"device": device} for run in result.runs]
+        made[key] = dataclasses.replace(result, metadata=result.metadata | {"runs": runs})
+    of_2019 = dataclasses.replace(
+        grid, profile=of_variants(PROFILE.repeats, **PROTOCOL | {"depths": [0]}), results=made
+    )
+    text = report.appendix(of_2019, report.all_tables(of_2019))
+    assert re.search(r"^4 of 5 runs took .* in all, one after the other", text, re.MULTILINE)
+    assert ("on two cores take about half of that" in text) == halved
 
 
 def test_a_report_of_nothing_says_so(tmp_path):

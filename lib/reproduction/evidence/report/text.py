@@ -180,8 +180,7 @@ def _followed(judged: pd.DataFrame | None, compared: pd.DataFrame) -> Claim | No
     if judged is None:
         return None
     there = set(compared.loc[compared["depths"] > 0, ["variant", "against"]].itertuples(index=False, name=None))
-    names = set(judged["name"])
-    return next((claim for claim in claims.CLAIMS if claim.name in names and claim.pair in there), None)
+    return next((claim for claim in claims.CLAIMS if claim.pair in there), None)
 
 
 def _by_the_authors() -> str:
@@ -205,6 +204,7 @@ def _about_the_studies(grid: Grid) -> dict[str, object]:
 def _about_the_cost(grid: Grid, cost: pd.DataFrame) -> dict[str, object]:
     """Time, and what the runs were made with."""
     results, runs = grid.results.values(), int(cost["runs"].sum())
+    devices = [device for result in results for device in result.devices]
     return {
         "cost_table": markdown.cost(cost),
         "duration": _duration(cost["seconds"].sum()),
@@ -214,7 +214,8 @@ def _about_the_cost(grid: Grid, cost: pd.DataFrame) -> dict[str, object]:
         "hours": cost["seconds"].sum() / 3600,
         "hours_in_2019": HOURS_IN_2019,
         "runs_in_2019": RUNS_IN_2019,
-        "devices": sorted({_device(device) for result in results for device in result.devices}),
+        "devices": sorted({_device(device) for device in devices}),
+        "one_core_each": all(device.get("threads") == 1 for device in devices),
         "versions": sorted({_versions(run["versions"]) for result in results for run in result.runs}),
         "commits": sorted({run["git_commit"] for result in results for run in result.runs}),
     }
