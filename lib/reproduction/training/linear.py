@@ -38,8 +38,13 @@ def operand(x: Tensor, precision: Precision) -> Tensor:
 _X86 = platform.machine() in ("x86_64", "AMD64")
 
 # oneDNN has AVX-512 kernels for float32 on every processor with AVX-512; MKL, which torch.mm calls, on Intel's only:
-# on an AMD EPYC it takes twice as long. The operator is the one that torch.compile calls for linear layers.
-_ONEDNN = torch.ops.mkldnn._linear_pointwise if _X86 and torch.backends.mkldnn.is_available() else None
+# on an AMD EPYC it takes twice as long. Without AVX-512, MKL is the faster: products with a transposed matrix take
+# oneDNN up to 1.7 times as long there. The operator is the one that torch.compile calls for linear layers.
+_ONEDNN = (
+    torch.ops.mkldnn._linear_pointwise
+    if _X86 and torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_supported()
+    else None
+)
 
 # Without instructions for bfloat16, oneDNN multiplies such matrices with those of AVX-512, five times slower than
 # float32; without AVX-512, or on ARM, it does not, and PyTorch's own loops are a hundred times slower.
