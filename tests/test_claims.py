@@ -75,7 +75,7 @@ def stuck_at(*depths):
 def _few_replications():
     """Each verdict is drawn again a few times only: these tests are about something else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(firmness, "DOUBLINGS", 4)
+        patch.setattr(firmness, "DRAWS", 16)
         yield
 
 
@@ -129,9 +129,17 @@ def test_single_runs_say_nothing_about_means():
 @pytest.mark.parametrize("name", [*ABOUT_MEANS, *ABOUT_RUNS])
 def test_a_missing_cell_makes_its_claims_inconclusive_and_says_why(name):
     claim = next(claim for claim in claims.CLAIMS if claim.name == name)
-    row = judged(evidence(missing={(claim.variants[0], 19)}), name).loc[name]
-    assert row["verdict"] == "inconclusive"
-    assert f"1 of {10 * len(claim.variants)} cells not run yet" in row["evidence"]
+    depths = claim.at or DEPTHS
+    row = judged(evidence(missing={(claim.variants[0], depths[-1])}), name).loc[name]
+    assert row["verdict"] == "inconclusive" and row["missing"] == 1
+    assert f"1 of {len(depths) * len(claim.variants)} cells not run yet" in row["evidence"]
+
+
+@pytest.mark.parametrize(("name", "elsewhere"), [("R8", 11), ("R9", 9), ("P5", 7)])
+def test_a_claim_about_some_depths_does_not_wait_for_others(name, elsewhere):
+    claim = next(claim for claim in claims.CLAIMS if claim.name == name)
+    row = judged(evidence(change=nan_above_9, missing={(claim.variants[0], elsewhere)}), name).loc[name]
+    assert row["missing"] == 0 and "not run yet" not in row["evidence"]
 
 
 def test_nothing_run_is_inconclusive_throughout():
@@ -147,7 +155,7 @@ def test_a_firm_verdict_turns_with_nothing_left_out_and_would_come_again(as_in_2
 def test_a_verdict_that_rests_on_one_run_says_so():
     row = judged(evidence(change=stuck_at(11)), "R10").loc["R10"]
     assert row["verdict"] == "not reproduced" and not row["firm"]
-    assert row["firmness"].startswith("turns without one of 1 of 20 runs or 1 of 10 cells or 1 of 10 depths")
+    assert row["firmness"].startswith("turns without one of 1 of 10 runs or 1 of 5 cells or 1 of 5 depths")
     assert row["evidence"].endswith(
         "9 of 10 runs at p > 9 gave NaN in the first epoch; 1 stayed at chance (seed 0 at p = 11)"
     )
@@ -163,6 +171,12 @@ def test_a_difference_near_its_threshold_would_not_come_again_surely():
 def test_published_differences_stand_beside_those_here(as_in_2019):
     assert as_in_2019.loc["R1", ["paper_2019", "report_2019"]].astype(float).round(1).tolist() == [1.5, 1.2]
     assert as_in_2019.loc["R12", ["paper_2019", "report_2019"]].isna().tolist() == [True, False]
+
+
+def test_published_differences_are_of_the_depths_that_there_are_here():
+    own = judged(evidence(missing={("enorm_bias", p) for p in DEPTHS if p > 3}), "R11", "R13").loc["R11"]
+    curves = [published.curve("report_2019", name) for name in ("enorm_bias", "baseline_bias")]
+    assert own["report_2019"] == pytest.approx(100 * np.mean([curves[0][p] - curves[1][p] for p in (1, 3)]))
 
 
 def test_rankings_are_counted_at_the_depths_where_all_have_been_run():
@@ -188,7 +202,21 @@ def test_claims_about_single_depths_take_the_runs_of_studies():
     own = judged(evidence(change=nan_above_9, further=further), "R9")
     assert own.loc["R9", "verdict"] == "not reproduced"
     assert own.loc["R9", "evidence"] == "1 of 12 runs at p > 9 trained"
-    assert own.loc["R9", "firmness"].startswith("turns without one of 1 of 22 runs")
+    assert own.loc["R9", "firmness"].startswith("turns without one of 1 of 12 runs")
+
+
+def test_a_claim_about_one_depth_is_not_counted_firm_for_want_of_it(as_in_2019):
+    """Without p = 19 there is nothing to judge: that is left out of the count, not taken for the same verdict."""
+    assert as_in_2019.loc["R6", "firmness"] == "no run, cell or depth turns it"
+    own = evidence(change=nan_above_9)
+    claim = next(claim for claim in claims.CLAIMS if claim.name == "R6")
+    assert firmness.how_firm(claim, own, "reproduced", firmness.with_one_left_out(own)).turned["depth"] == (0, 9)
+
+
+def test_runs_of_studies_do_not_count_among_those_of_a_mean():
+    own = evidence(further=[("enorm", 19, 2, 0.5)])
+    claim = next(claim for claim in claims.CLAIMS if claim.name == "P3")
+    assert firmness.how_firm(claim, own, "reproduced", firmness.with_one_left_out(own)).turned["run"] == (0, 40)
 
 
 def test_low_at_19_has_the_p_value_of_its_prediction_interval():
@@ -270,9 +298,10 @@ def test_claims_about_causes_are_judged_by_what_studies_found(tmp_path):
     assert judged(evidence(studies=tmp_path), "R15", "R16", "R17", "R18")["verdict"].tolist() == ["not tested"] * 4
     assert _causes(tmp_path, spared=6, prevented=6) == ["not reproduced", "reproduced", "not reproduced"]
     assert _causes(tmp_path, spared=2, prevented=2) == ["inconclusive", "inconclusive", "not reproduced"]
+    assert _causes(tmp_path, spared=2, prevented=2, accuracy=0.1)[2] == "reproduced"
 
 
-def _causes(folder, spared, prevented):
+def _causes(folder, spared, prevented, accuracy=0.45):
     """The verdicts where half the rate spares so many runs, and a softmax prevents so many of ten NaN."""
     early = [
         {"setting": name, "p": 19, "seed": seed, "nan": seed < (spared if name == "baseline" else 0)}
@@ -281,12 +310,19 @@ def _causes(folder, spared, prevented):
     ]
     study(folder, "early_nan", "early", pd.DataFrame(early))
     runs = [
-        {"condition": name, "diverged": name == "protocol" and seed < prevented, "test_accuracy": 0.45, "epoch": 10}
+        {"condition": name, "variant": "baseline", "diverged": name == "protocol" and seed < prevented,
+         "test_accuracy": accuracy, "epoch": 10}
         for name in ("softmax", "protocol")
         for seed in range(10)
-    ]
-    study(folder, "details", "runs", pd.DataFrame(runs))
-    return judged(evidence(studies=folder), "R15", "R16", "R17")["verdict"].tolist()
+    ]  # fmt: skip
+    without = {"condition": "protocol", "variant": "enorm_batch_norm", "diverged": True, "test_accuracy": 0.1}
+    study(folder, "details", "runs", pd.DataFrame([*runs, without | {"epoch": 1}]))  # no softmax was tried with it
+    own = judged(evidence(studies=folder), "R15", "R16", "R17")
+    assert (
+        f"0 of 10 runs with a softmax before the cross-entropy diverged, {prevented} of 10"
+        in own.loc["R16", "evidence"]
+    )
+    return own["verdict"].tolist()
 
 
 @pytest.mark.parametrize(("lead", "verdict"), [(2, "reproduced"), (-2, "not reproduced"), (0, "inconclusive")])

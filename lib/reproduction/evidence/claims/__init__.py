@@ -18,12 +18,26 @@ from reproduction.protocol.variants import DEPTHS, VARIANTS
 
 CLAIMS: tuple[Claim, ...] = (*OF_2019, *OF_THE_PAPER)
 
-_COLUMNS = ["name", "claim", "place", "verdict", "evidence", "rule", "firm", "firmness", "estimate", "low", "high"]
+_COLUMNS = [
+    "name",
+    "claim",
+    "place",
+    "verdict",
+    "evidence",
+    "rule",
+    "firm",
+    "firmness",
+    "missing",
+    "estimate",
+    "low",
+    "high",
+]
 
 
 def judge(evidence: Evidence, variants: Collection[str] = tuple(VARIANTS)) -> pd.DataFrame:
     """One row per claim that is about no other than these variants: name, claim, place, verdict, evidence, rule; firm
-    (whether), firmness (why; neither where nothing was found); estimate, low, high: the difference that it rests on,
+    (whether), firmness (why; neither where nothing was found); missing: how many cells that it needs have not been run;
+    estimate, low, high: the difference that it rests on,
     in points, and its 95 % interval; and what was published of that, a column for each of `published.SOURCES`.
 
     Where cells are missing, the verdict is *inconclusive*, and the evidence is what there is so far.
@@ -40,19 +54,32 @@ def _row(claim: Claim, evidence: Evidence, rests: list[Rest]) -> dict[str, objec
     row = {"name": claim.name, "claim": claim.text, "place": claim.place, "verdict": finding.verdict}
     row |= {"evidence": finding.text, "rule": claim.rule}
     row |= {"firm": firm.is_firm if firm else None, "firmness": str(firm) if firm else ""}
+    row |= {"missing": len(_missing(claim, evidence))}
     if finding.estimate:
         low, high = finding.estimate.interval
         row |= {"estimate": finding.estimate.mean, "low": low, "high": high}
     if claim.pair:
-        depths = claim.at or DEPTHS
+        depths = _depths(claim, evidence)
         row |= {source: published.difference(source, *claim.pair, depths) for source in published.SOURCES}
     return row
 
 
+def _depths(claim: Claim, evidence: Evidence) -> Collection[int]:
+    """Those of a claimed difference: where it can be taken here, for numbers beside each other are of the same; all
+    that the claim is about where it can be taken at none."""
+    about = claim.at or DEPTHS
+    return [p for p in evidence.compare(*claim.pair).at if p in about] or about
+
+
+def _missing(claim: Claim, evidence: Evidence) -> list[tuple[str, int]]:
+    """The cells that it needs and that have not been run."""
+    return [] if claim.rests_on == "else" else evidence.missing(claim.variants, claim.at or DEPTHS)
+
+
 def _judge(claim: Claim, evidence: Evidence) -> Finding:
-    missing, cells = evidence.missing(claim.variants), len(claim.variants) * len(DEPTHS)
+    missing, cells = _missing(claim, evidence), len(claim.variants) * len(claim.at or DEPTHS)
     lacking = f"{len(missing)} of {cells} cells not run yet"
-    if claim.rests_on == "else" or not missing:
+    if not missing:
         return claim.predicate(evidence)
     if len(missing) == cells:
         return Finding("inconclusive", "no cell has been run yet")

@@ -11,10 +11,10 @@ from reproduction.evidence.claims.finding import Finding
 @dataclass(frozen=True)
 class Claim:
     """- name: R for the 2019 report or P for the paper, and a number
-    - variants: those whose cells it needs, at all depths of the protocol
+    - variants: those whose cells it needs, at the depths `at`
     - rule: what `predicate` asks for
     - pair: the two whose difference is claimed to be positive, where it is one, for what was published of it
-    - at: the depths that this is about; None: all
+    - at: the depths that this is about; None: all of the protocol
     - rests_on: the mean accuracies of cells; or how single runs ended; or something else than the grid's runs, so that
       to leave some out turns nothing
     """

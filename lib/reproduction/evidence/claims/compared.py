@@ -14,8 +14,8 @@ from reproduction.protocol.variants import VARIANTS
 
 Predicate = Callable[[Evidence], Finding]
 
-_DOUBLINGS = 10
-"""2^10 times, networks' true accuracies are drawn, given what was measured."""
+_DRAWS = 1024
+"""So often networks' true accuracies are drawn, given what was measured."""
 
 
 def better(a: str, b: str) -> Predicate:
@@ -123,5 +123,5 @@ def _draw(cells: Sequence[Sequence[Cell]]) -> np.ndarray:
 def _students(freedoms: tuple[tuple[int, ...], ...]) -> np.ndarray:
     """Student's t with these degrees of freedom: ``[variants, depths, draws]``."""
     shape = (len(freedoms), len(freedoms[0]))
-    points = draws.uniform(shape[0] * shape[1], _DOUBLINGS).T.reshape(*shape, -1)
+    points = draws.uniform(_DRAWS, shape[0] * shape[1]).T.reshape(*shape, -1)
     return stats.t.ppf(points, np.array(freedoms)[..., None])

@@ -35,8 +35,9 @@ def softmax_prevents_nan(evidence: Evidence) -> Finding:
     runs = evidence.of_study("details", "runs")
     if runs is None:
         return _NOT_RUN
-    own = runs[runs["condition"].isin(["softmax", "full_softmax"])]["diverged"]
-    others = runs[runs["condition"].isin(["protocol", "full_protocol"])]["diverged"]
+    own = runs[runs["condition"].isin(["softmax", "full_softmax"])]
+    others = runs[runs["condition"].isin(["protocol", "full_protocol"]) & runs["variant"].isin(own["variant"])]
+    own, others = own["diverged"], others["diverged"]
     counts = [[own.sum(), (~own).sum()], [others.sum(), (~others).sum()]]
     p_value = float(stats.fisher_exact(counts).pvalue)
     text = (
@@ -55,7 +56,8 @@ def softmax_learns_nothing(evidence: Evidence) -> Finding:
     own = runs[runs["condition"] == "softmax"]
     lowest, highest = 100 * own["test_accuracy"].min(), 100 * own["test_accuracy"].max()
     text = f"{lowest:.0f} to {highest:.0f} % after {own['epoch'].max()} epochs, in {len(own)} runs"
-    return Finding("not reproduced" if lowest > 20 else "inconclusive", text)
+    verdict = "reproduced" if highest <= 20 else "inconclusive"
+    return Finding("not reproduced" if lowest > 20 else verdict, text)
 
 
 def smaller_rate_is_better(evidence: Evidence) -> Finding:
@@ -123,7 +125,7 @@ def batch_norm_takes_a_fifth_of_the_time(evidence: Evidence) -> Finding:
     """By the seconds of whole runs, whose noise is that of a shared machine: never a verdict."""
     seconds = evidence.cost.pivot_table(index="p", columns="variant", values="seconds_per_run")
     if not {"baseline", "batch_norm", "enorm"} <= set(seconds):
-        return Finding("not tested", "no times yet")
+        return Finding("not tested", "no times of the baseline, BN and ENorm yet")
     shares = {name: 1 - seconds["baseline"] / seconds[name] for name in ("batch_norm", "enorm")}
     low, mid, high = np.nanquantile(shares["batch_norm"], [0, 0.5, 1])
     text = (

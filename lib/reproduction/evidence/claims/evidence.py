@@ -61,11 +61,11 @@ class Evidence:
         """A table of another profile's summary, which is beside the studies; None where there is none."""
         return _table(self.studies.parent / profile, table) if self.studies else None
 
-    def missing(self, variants: Iterable[str]) -> list[tuple[str, int]]:
-        """The cells (variant, p) of `variants` that have no results."""
+    def missing(self, variants: Iterable[str], depths: Iterable[int] = DEPTHS) -> list[tuple[str, int]]:
+        """The cells (variant, p) of `variants` at `depths` that have no results."""
         done = self.status[self.status["status"] == "done"]
         there = set(done[["variant", "p"]].itertuples(index=False, name=None))
-        return [(v, p) for v in variants for p in DEPTHS if (v, p) not in there]
+        return [(v, p) for v in variants for p in depths if (v, p) not in there]
 
 
 def _table(folder: Path, name: str) -> pd.DataFrame | None:

@@ -6,7 +6,8 @@ from typing import Literal
 from reproduction.evidence.stratified import Estimate
 
 Verdict = Literal["reproduced", "not reproduced", "inconclusive", "not tested"]
-"""*Not reproduced* is evidence against a claim, *inconclusive* a lack of it; *not tested*: no run here could tell."""
+"""*Not reproduced* is evidence against a claim, *inconclusive* a lack of it; *not tested*: no run here could tell, or
+there is none of those that the claim is about."""
 
 SURE = 0.95
 

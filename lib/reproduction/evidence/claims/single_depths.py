@@ -10,6 +10,8 @@ from scipy import stats
 from reproduction.evidence.claims.evidence import Evidence
 from reproduction.evidence.claims.finding import Finding, Verdict, by_probability
 
+_NO_RUN_AT_19 = Finding("not tested", "no run at p = 19")
+
 
 @dataclass(frozen=True)
 class _Line:
@@ -46,6 +48,8 @@ def low_at_19(evidence: Evidence) -> Finding:
     """ENorm + BN at p = 19 is below what a straight line through the smaller depths predicts, by its 95 % prediction
     interval."""
     runs = evidence.all_runs("enorm_batch_norm")
+    if not (runs["p"] == 19).any():
+        return _NO_RUN_AT_19
     trained = runs[runs["fate"] == "trained"]
     own, smaller = trained[trained["p"] == 19], trained[trained["p"] < 19]
     if own.empty:
@@ -79,6 +83,8 @@ def _by_the_authors(evidence: Evidence) -> str:
 def better_with_other_seeds_at_19(evidence: Evidence) -> Finding:
     """ENorm + BN's first run at p = 19 is low by chance: others are more accurate."""
     runs = evidence.all_runs("enorm_batch_norm")
+    if not (runs["p"] == 19).any():
+        return _NO_RUN_AT_19
     own = runs[(runs["p"] == 19) & (runs["fate"] == "trained")].sort_values("seed")
     smaller = runs[(runs["p"] < 19) & (runs["fate"] == "trained")]["p"].nunique()
     if len(own) < 2 or smaller < 3 or 19 not in evidence.cells.get("enorm_batch_norm", {}):
