@@ -88,6 +88,15 @@ def test_tables_and_report_are_what_the_runs_give(committed):
         assert (REPOSITORY / "report.md").read_text(encoding="utf-8") == page
 
 
+@pytest.mark.parametrize("name", ["report.md", "appendix.md"])
+def test_rows_of_a_table_have_its_columns(committed, name):
+    """A sentence that a template sets right after a table would be a cell of its last row."""
+    for table in re.findall(r"(?:^\|.*\n?)+", (committed[1] / name).read_text(encoding="utf-8"), re.M):
+        rows = [line.rstrip() for line in table.splitlines()]
+        assert {row.count("|") for row in rows} == {rows[1].count("|")}, rows[0]
+        assert all(row.endswith("|") for row in rows), rows[0]
+
+
 def test_the_report_is_a_page():
     """Short enough to be read: issue by issue it grew to eight thousand words once."""
     text = (REPOSITORY / "report.md").read_text(encoding="utf-8")

@@ -64,6 +64,8 @@ def test_means_are_over_the_depths_that_both_have():
     paper = of("paper_2019").pivot(index="p", columns="variant", values="test_accuracy")
     expected = 100 * (paper["enorm"] - paper["baseline"])[[1, 3, 5]].mean()
     assert table.loc[("enorm", "baseline"), "paper_2019"] == pytest.approx(expected)
+    levels = published.levels(some).set_index("variant")
+    assert levels["depths"].to_dict() == {"batch_norm": 1} | dict.fromkeys(set(IN_2019) - {"batch_norm"}, 3)
 
 
 def test_depths_variants_and_runs_that_cannot_be_compared_are_left_out():
@@ -88,4 +90,4 @@ def test_tables_for_a_reader_say_where_there_is_nothing():
     first = published.differences_markdown(published.differences(runs)).splitlines()[2]
     assert [part.strip() for part in first.split("|")[1:-1]] == ["ENorm – Baseline", "+1.50", "+1.17", "+1.17", "10"]
     *_, last = published.levels_markdown(published.levels(runs)).splitlines()
-    assert [part.strip() for part in last.split("|")[1:-1]] == ["ENorm with biases", "–", "+0.00"]
+    assert [part.strip() for part in last.split("|")[1:-1]] == ["ENorm with biases", "–", "+0.00", "5"]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from reproduction.evidence import figures, html, protocols, published, report, results, tables
+from reproduction.evidence.report.text import _single_runs
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.profiles import Profile
 from reproduction.protocol.variants import IN_2019, VARIANTS, Variant
@@ -281,6 +282,13 @@ def test_the_time_of_an_unfinished_grid_is_that_of_the_runs_there_are(threads, h
     text = report.appendix(of_2019, report.all_tables(of_2019))
     assert re.search(r"^4 of 5 runs took .* in all, one after the other", text, re.MULTILINE)
     assert ("on two cores take about half of that" in text) == halved
+
+
+def test_cells_with_a_single_run_are_told_from_variants_that_have_no_other():
+    rows = [("baseline", 1, 2), ("baseline", 3, 1), ("enorm", 1, 1), ("enorm", 3, 0), ("batch_norm", 1, 5)]
+    accuracy = pd.DataFrame(rows, columns=["variant", "p", "n"])
+    assert _single_runs(accuracy) == "all of ENorm; some of Baseline"
+    assert _single_runs(accuracy[accuracy["n"] > 1]) == ""
 
 
 def test_a_report_of_nothing_says_so(tmp_path):

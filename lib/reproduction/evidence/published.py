@@ -75,14 +75,16 @@ def difference(source: str, a: str, b: str, depths: Collection[int]) -> float:
 
 
 def levels(runs: pd.DataFrame) -> pd.DataFrame:
-    """How much more accurate the runs here are, in points, means over depths: variant, and a column for each of
-    SOURCES; one row for each variant that was published, empty (NaN) where it was not in a source."""
+    """How much more accurate the runs here are, in points, means over depths: variant, depths (how many), and a column
+    for each of SOURCES; one row for each variant that was published, empty (NaN) where it was not in a source. The
+    depths are those at which it trained here and was published by all that have it."""
     curves, here = _curves_by_source(), _curves(runs[runs["fate"] == "trained"])
-    rows = [
-        {"variant": variant, **{s: _mean(here[variant] - own[variant]) for s, own in curves.items() if variant in own}}
-        for variant in here
-    ]
-    return pd.DataFrame(rows, columns=["variant", *SOURCES]).dropna(subset=list(SOURCES), how="all")
+    rows = []
+    for variant in here:
+        off = pd.DataFrame({s: here[variant] - own[variant] for s, own in curves.items() if variant in own}).dropna()
+        if len(off):
+            rows.append({"variant": variant, "depths": len(off), **{source: _mean(off[source]) for source in off}})
+    return pd.DataFrame(rows, columns=["variant", "depths", *SOURCES])
 
 
 def differences_markdown(differences: pd.DataFrame) -> str:
@@ -101,6 +103,7 @@ def levels_markdown(levels: pd.DataFrame) -> str:
     rows = [
         {"accuracy here": VARIANTS[row["variant"]].title}
         | {f"less the {title}'s": _points(row[source]) for source, title in SOURCES.items()}
+        | {"depths": row["depths"]}
         for row in levels.to_dict("records")
     ]
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)

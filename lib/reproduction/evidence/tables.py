@@ -71,8 +71,8 @@ def final_runs(grid: Grid) -> pd.DataFrame:
 
 
 def status(grid: Grid) -> pd.DataFrame:
-    """One row per cell: variant, p, status (done, partial or missing), runs, diverged and stuck (how many), reason (why
-    it is not done).
+    """One row per cell: variant, p, status (done, partial or missing), runs (how many there are), diverged and stuck
+    (how many of them), reason (why it is not done).
 
     A cell whose runs all diverged has one more run than asked for.
     """
@@ -86,7 +86,7 @@ def status(grid: Grid) -> pd.DataFrame:
                 "variant": parameters.variant,
                 "p": parameters.p,
                 "status": "missing" if result is None else "partial" if key in grid.missing else "done",
-                "runs": len(ends) or len(parameters.seeds),
+                "runs": len(ends),
                 "diverged": ends.count("diverged"),
                 "stuck": ends.count("stuck"),
                 "reason": grid.reason(key),

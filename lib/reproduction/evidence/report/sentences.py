@@ -33,12 +33,15 @@ def _verdicts(judged: pd.DataFrame) -> str:
     of_2019 = judged[judged["name"].str.startswith("R")]
     if of_2019.empty:
         return ""
-    counts = of_2019["verdict"].value_counts().reindex(get_args(Verdict), fill_value=0)
+    waiting = (of_2019["verdict"] == "inconclusive") & (of_2019["missing"] > 0)
+    counts = of_2019[~waiting]["verdict"].value_counts().reindex(get_args(Verdict), fill_value=0)
+    n = int(waiting.sum())
+    waits = f"{n} wait{'s' * (n == 1)} for cells that are not run yet, " if n else ""
     are = "is" if counts["not reproduced"] == 1 else "are"
     return (
         f"Of {len(of_2019)} claims of the 2019 report, {counts['reproduced']} are reproduced and "
-        f"{counts['not reproduced']} {are} not. For {counts['inconclusive']} these runs cannot tell, and "
-        f"{counts['not tested']} were not tested."
+        f"{counts['not reproduced']} {are} not. For {counts['inconclusive']} these runs cannot tell, "
+        f"{waits}and {counts['not tested']} were not tested."
     )
 
 
@@ -76,8 +79,8 @@ def _trend(frames: dict[str, pd.DataFrame]) -> str:
 
 
 def _step(frames: dict[str, pd.DataFrame]) -> str:
-    """How ENorm's lead grows on either side of the depth where the baseline's learning rate falls: whether with each
-    layer, or by one step there."""
+    """How ENorm's lead grows, where it does, on either side of the depth where the baseline's learning rate falls:
+    whether with each layer, or by one step there."""
     if not _trend(frames):
         return ""
     pair, cells = ("enorm", "baseline"), spread.cells(frames["runs"])
@@ -90,7 +93,9 @@ def _step(frames: dict[str, pd.DataFrame]) -> str:
     before, after = (
         compare_cells({name: {p: cells[name][p] for p in part} for name in pair}, *pair) for part in (shallow, deep)
     )
-    if after.trend.mean > compared.trend.mean / 2:  # goes on
+    shrinks, goes_on = compared.trend.mean < 0, after.trend.mean > compared.trend.mean / 2
+    low, high = after.trend.interval
+    if shrinks or goes_on or not low <= 0 <= high:
         return ""
     where = f"from p = {min(deep)} on, where the baseline's learning rate is lower"
     if before.trend.interval[0] > 0:

@@ -143,7 +143,7 @@ def _about_the_runs(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, ob
         "biased_grey": _grey(grid, biased),
         "main_table": markdown.accuracy(grid, accuracy, main),
         "bias_table": markdown.accuracy(grid, accuracy, biased),
-        "single": _with_single_runs(accuracy),
+        "single": _single_runs(accuracy),
         "curves": _any_curve(grid, main),
         "bias_curves": _any_curve(grid, biased),
         "panels": figures.PANELS if len(grid.profile.depths) > figures.PANELS else None,
@@ -241,10 +241,13 @@ def _any_curve(grid: Grid, names: list[str]) -> bool:
     return any(name in names and not result.frame["diverged"].all() for (name, _), result in grid.results.items())
 
 
-def _with_single_runs(accuracy: pd.DataFrame) -> list[str]:
-    """The variants that have cells with a single run that trained, by title."""
-    own = set(accuracy.loc[accuracy["n"] == 1, "variant"])
-    return [variant.title for name, variant in VARIANTS.items() if name in own]
+def _single_runs(accuracy: pd.DataFrame) -> str:
+    """Of which variants all cells, of those where any run trained, have a single one that did, and of which some;
+    empty where none has."""
+    share = (accuracy[accuracy["n"] > 0].set_index("variant")["n"] == 1).groupby("variant", sort=False).mean()
+    every = [VARIANTS[name].title for name in share.index[share == 1]]
+    some = [VARIANTS[name].title for name in share.index[(share > 0) & (share < 1)]]
+    return "; ".join(f"{how} of {', '.join(titles)}" for how, titles in (("all", every), ("some", some)) if titles)
 
 
 def _duration(seconds: float) -> str:
