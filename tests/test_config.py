@@ -8,7 +8,6 @@ from checkouts import copy_checkout, run_all
 
 from reproduction.checkout import REPOSITORY
 from reproduction.protocol.profiles import load_profile
-from reproduction.protocol.variants import VARIANTS
 
 pytestmark = pytest.mark.portable
 
@@ -36,10 +35,10 @@ def test_paper_profile_is_the_80_runs_of_the_2019_report():
     assert {cell.variant for cell in cells if len(cell.seeds) == 2} == {"baseline", "enorm"}
 
 
-def test_full_profile_has_550_runs_of_all_variants_with_draws_of_their_own_at_each_depth():
+def test_full_profile_has_550_runs_of_eleven_variants_with_draws_of_their_own_at_each_depth():
     cells = load_profile("full").cells()
     assert sum(len(cell.seeds) for cell in cells) == 550
-    assert {cell.variant for cell in cells} == set(VARIANTS)
+    assert len({cell.variant for cell in cells}) == 11  # a variant of your own is none of them
     assert {cell.draws for cell in cells} == {"independent"}
 
 

@@ -215,9 +215,10 @@ def test_runs_of_other_data_are_not_gone_on_from(demo, checkout):
     of_other = metadata | {"data": metadata["data"] | {"fingerprint": "another", "description": "other digits"}}
     kept[0].write_text(json.dumps(results.sealed(of_other)))
     kept[1].unlink()
-    done = run_all(checkout, "demo", "--remake")
     said = f"{demo.relative_to(checkout)}: its runs are of other data (other digits; at hand: digits (scikit-learn), "
-    assert done.returncode == 1 and said in done.stderr
+    for option in ("--remake", "-n"):
+        done = run_all(checkout, "demo", option)
+        assert done.returncode == 1 and said in done.stderr, option
     assert not kept[1].exists()
     for path, content in zip(kept, before, strict=True):
         path.write_bytes(content)

@@ -231,6 +231,14 @@ def balance(linear):
             module.bias.copy_(bias)
 
 
+def follow_step(name, linear):
+    """What is done to the plain network after each step."""
+    after = VARIANTS[name].after_step
+    assert after in (None, "enorm"), "say here what the part is in plain PyTorch"
+    if after == "enorm":
+        balance(linear)
+
+
 @pytest.mark.parametrize("p", [0, 2])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_five_steps_are_those_of_a_plain_network_with_torch_sgd(name, p):
@@ -246,8 +254,7 @@ def test_five_steps_are_those_of_a_plain_network_with_torch_sgd(name, p):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if VARIANTS[name].after_step == "enorm":
-            balance(linear)
+        follow_step(name, linear)
         expected.append(loss.detach())
     losses = train(model, name, batches, data)
     close(losses[:, run], torch.stack(expected))

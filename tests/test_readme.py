@@ -176,6 +176,11 @@ def test_they_come_before_the_figure():
     assert found == sorted(found) and found[-1] < README.index("figure_2.svg")
 
 
+def test_the_environment_without_cuda_has_what_the_tests_need():
+    needed = re.search(r'^extras="(.*)"$', (REPOSITORY / "run_tests.sh").read_text(encoding="utf-8"), re.M)[1]
+    assert f"`pip install -e '.[{','.join(needed.split())}]'`" in README
+
+
 def test_the_convolutional_networks_are_as_accurate_as_said():
     folder = REPOSITORY / "outputs" / "convolutional" / "cifar10_width_0.25_epochs_10"
     last = {path.stem.removesuffix("_seed_0"): pd.read_csv(path).iloc[-1] for path in folder.glob("*.csv")}

@@ -38,6 +38,8 @@ def main() -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """The exit status of the work. It is imported here since that takes seconds, and mistakes are named at once."""
+    import yaml
+
     try:
         if arguments.studies:
             from workflow.run_studies import main
@@ -48,8 +50,26 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:  # a variant that cannot be; the message names it
         print(error, file=sys.stderr)
         return 1
+    except yaml.YAMLError as error:
+        return not_yaml(error)
+    from reproduction.evidence.results import ResultError
+
     os.environ.update(surroundings.with_home(dict(os.environ)))
-    return main(arguments)
+    try:
+        return main(arguments)
+    except ResultError as error:  # of a study's answer, which a report shows
+        print(error, file=sys.stderr)
+        return 1
+    except yaml.YAMLError as error:
+        return not_yaml(error)
+
+
+def not_yaml(error: Exception) -> int:
+    """Say where the titles of studies cannot be read. A profile that cannot is named by `load_profile`."""
+    where = getattr(error, "problem_mark", None)
+    line = f", line {where.line + 1}" if where else ""
+    print(f"notebooks/studies/titles.yaml{line}: not YAML; a title with a colon needs quotes", file=sys.stderr)
+    return 1
 
 
 def open_closed_streams() -> None:

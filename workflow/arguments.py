@@ -6,7 +6,8 @@ from pathlib import Path
 DESCRIPTION = """
 Run all cells of a profile that have no valid result yet, then its summary.
 
-It can be stopped at any moment: what is done is kept, and a cell that was cut off goes on from its last whole epoch.
+It can be stopped at any moment: what is done is kept, and a cell that was cut off goes on from its last whole epoch,
+where the code that trains is still the same.
 """
 
 
@@ -47,6 +48,9 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(
             f"config/{arguments.profile}.yaml: has the name of notebooks in notebooks/studies; rename the file"
         )
+    for name, whose in (("summary", "a profile"), ("remake", "a profile or studies")):
+        if getattr(arguments, name) and (arguments.profile == "site" or (name == "summary" and arguments.studies)):
+            parser.error(f"--{name} is for {whose}, not for {arguments.profile}")
     return arguments
 
 

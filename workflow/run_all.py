@@ -85,7 +85,9 @@ def say_what_would_run(arguments: argparse.Namespace, grid: tables.Grid, outputs
         print(NOT_USED)
     needed = cells_to_train(arguments, grid)
     print("would make the summary" if summary_needed(arguments, grid, outputs, needed) else "would make no summary")
-    return say_what_data_is_missing(grid.profile.dataset) if needed else 0
+    if not needed:
+        return 0
+    return say_what_data_is_missing(grid.profile.dataset) or say_whether_data_is_other(grid, outputs)
 
 
 def cells_to_train(arguments: argparse.Namespace, grid: tables.Grid) -> list[Parameters]:
@@ -115,11 +117,8 @@ def run(snakemake: Snakemake, grid: tables.Grid, needed: list[Parameters]) -> in
     if needed:
         dataset = datasets.load(grid.profile.dataset)  # finds missing and damaged data before anything starts
         images = len(dataset.train_labels), len(dataset.test_labels)
-        if others := {result.data for result in grid.results.values() if not result.is_of(dataset.about())}:
-            return fail(
-                f"{shown(outputs)}: its runs are of other data ({'; '.join(sorted(others))}; at hand: "
-                f"{dataset.description}), and no table mixes two; give another --outputs"
-            )
+        if other := of_other_data(grid, dataset, outputs):
+            return fail(other)
         if arguments.remake:
             put_aside(grid, outputs)
         with Watcher(grid.profile, outputs, needed, images) as watcher:
@@ -133,6 +132,28 @@ def run(snakemake: Snakemake, grid: tables.Grid, needed: list[Parameters]) -> in
         print(f"the report is {shown(outputs / 'report.md')}")
         return 0
     return say_how_it_ended(grid, snakemake, failed)
+
+
+def of_other_data(grid: tables.Grid, dataset: datasets.Dataset, outputs: Path) -> str:
+    """A sentence where runs that are there are of other data than `dataset`; else empty."""
+    others = {result.data for result in grid.results.values() if not result.is_of(dataset.about())}
+    if not others:
+        return ""
+    return (
+        f"{shown(outputs)}: its runs are of other data ({'; '.join(sorted(others))}; at hand: {dataset.description}), "
+        "and no table mixes two; give another --outputs"
+    )
+
+
+def say_whether_data_is_other(grid: tables.Grid, outputs: Path) -> int:
+    """For a dry run, where data is at hand; the exit status, 1 where runs that are there are of other data."""
+    if not grid.results or datasets.what_is_missing(grid.profile.dataset):
+        return 0
+    try:
+        other = of_other_data(grid, datasets.load(grid.profile.dataset), outputs)
+    except datasets.DataError as error:
+        return fail(str(error))
+    return fail(other) if other else 0
 
 
 def put_aside(grid: tables.Grid, outputs: Path) -> None:

@@ -18,6 +18,9 @@ from workflow.batch import (
 
 
 def main(arguments: argparse.Namespace) -> int:
+    for name in arguments.studies:
+        if name not in answers.STUDIES:
+            return fail(f"notebooks/studies/{name}.ipynb: has no title; add one to notebooks/studies/titles.yaml")
     if len(arguments.studies) == 1:  # one notebook, which trains several cells at once
         arguments.jobs = arguments.jobs or 1
     try:

@@ -4,6 +4,7 @@ Sources: the 2019 reproducibility report, section 2 and Table 1, after Stock et 
 that are not in it, validation.
 """
 
+import re
 from dataclasses import dataclass
 
 DEPTHS = (1, 3, 5, 7, 9, 11, 13, 15, 17, 19)
@@ -32,6 +33,10 @@ class Variant:
     biases: bool = False
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):  # of files, too, and of the workflow's wildcard
+            raise ValueError(
+                f"variant {self.name!r}: a name is of small letters, digits and _, and begins with a letter"
+            )
         if self.update == "path_sgd" and (self.between, self.biases) != ("relu", False):
             raise ValueError(
                 f"variant {self.name}: Path-SGD is for networks without biases and with nothing but ReLU between layers"
