@@ -216,8 +216,9 @@ def test_a_result_is_taken_as_it_is_and_one_that_does_not_fit_or_was_changed_is_
     assert run(outputs=outputs, **parameters).equals(first)  # the seconds, too: nothing is trained
     with pytest.raises(ValueError, match=r"enorm_seed_0.json: is of c = 1.1; give another folder .* remake = True"):
         run(outputs=outputs, **parameters, c=1.2)
-    run(outputs=outputs, **parameters | {"variant": "baseline"})
-    run(outputs=outputs, **parameters | {"variant": "batch_norm", "c": 1.2})  # of other parameters: not compared
+    baseline = run(outputs=outputs, **parameters | {"variant": "baseline", "c": 1.2})  # where c has no effect
+    assert run(outputs=outputs, **parameters | {"variant": "baseline"}).equals(baseline)
+    run(outputs=outputs, **parameters | {"variant": "batch_norm", "momentum": 0.8})  # another training: not compared
     both = results.comparison(outputs, **parameters)
     assert both[["variant", "seed"]].values.tolist() == [["Baseline", 0], ["ENorm", 0]]
     path = outputs / "digits_width_0.0078125_epochs_1" / "enorm_seed_0.csv"

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import warnings
 
 import pytest
 import torch
@@ -34,14 +35,25 @@ class Graphs:
 
     def __init__(self, network: FullyConnected, step, fails: bool = False) -> None:
         self.network, self.step, self.fails = network, step, fails
-        self.capturing, self.captures, self.replays = False, 0, 0
+        self.capturing, self.captures, self.replays, self.device = False, 0, 0, None
 
     def patch(self, monkeypatch) -> None:
-        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "device", self.on)
+        monkeypatch.setattr(torch.cuda, "Stream", self.stream)
         monkeypatch.setattr(torch.cuda, "current_stream", Stream)
         monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: self)
         monkeypatch.setattr(torch.cuda, "graph", self.capture)
+
+    @contextlib.contextmanager
+    def on(self, device: torch.device):
+        self.device = device
+        yield
+        self.device = None
+
+    def stream(self) -> Stream:
+        assert self.device == CPU, "a stream would be of the first GPU, wherever the batch is"
+        return Stream()
 
     @contextlib.contextmanager
     def capture(self, graph: "Graphs", stream: Stream):
@@ -104,6 +116,24 @@ def test_replayed_steps_are_the_eager_ones(variant, small_digits, monkeypatch):
     assert torch.equal(losses, expected_losses)
     for name, tensor in expected_state.items():
         assert torch.equal(state[name], tensor), name
+
+
+def test_a_graph_that_holds_nothing_is_an_error(small_digits, monkeypatch):
+    def empty(network, step, batches):
+        graphs = Graphs(network, step)
+        graphs.patch(monkeypatch)
+
+        @contextlib.contextmanager
+        def captured(*_, **__):
+            yield
+            warnings.warn("The CUDA Graph is empty. This usually means ...", stacklevel=2)
+
+        monkeypatch.setattr(torch.cuda, "graph", captured)
+        with pytest.raises(UserWarning, match="The CUDA Graph is empty"):
+            cuda_graphs.run_steps(graphs.call, batches, network.zero_grad)
+        return torch.zeros(1)
+
+    epoch("baseline", small_digits, empty)
 
 
 @pytest.mark.parametrize("variant", ["enorm_bias", "batch_norm"])

@@ -56,6 +56,14 @@ def test_a_regression_trains_and_its_metric_is_recorded(diabetes, tmp_path, vari
     assert again.frame.equals(result.frame)
 
 
+def test_data_that_is_not_of_bytes_is_told_apart():
+    arrays = load_diabetes(return_X_y=True)
+    other = (arrays[0] + 1e-3, arrays[1])
+    assert fingerprint(arrays) != fingerprint(other)
+    assert fingerprint([np.array([3, 250])]) == fingerprint([np.array([3, 250], np.uint8)])
+    assert len({fingerprint([np.array([number])]) for number in (3, 259, -253)}) == 3  # the same, modulo 256
+
+
 def test_what_needs_classes_is_refused(diabetes):
     with pytest.raises(ValueError, match="softmax needs a data set with classes; diabetes has none"):
         check_parameters({"variant": "enorm", "p": 1, "dataset": "diabetes", "softmax": True})

@@ -19,6 +19,7 @@ from reproduction.protocol.history import History
 from reproduction.protocol.parameters import Parameters, check_parameters
 from reproduction.protocol.variants import VARIANTS
 from reproduction.run import run as run_cell
+from reproduction.training import checkpoints, devices
 
 pytestmark = pytest.mark.portable
 
@@ -33,6 +34,25 @@ def written(tmp_path):
 
 def find(files, restarts=0, **changed):
     return results.find(files, check_parameters(TINY | changed), restarts)
+
+
+def test_a_run_that_was_cut_off_names_every_machine_that_it_was_trained_on(tmp_path, monkeypatch):
+    def stop_after(*saved):
+        save(*saved)
+        raise KeyboardInterrupt
+
+    save = checkpoints.save
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoints, "save", stop_after)
+        run_cell(**TINY, outputs=tmp_path, device="cpu")
+    another = {"type": "cpu", "name": "another processor"}
+    monkeypatch.setattr(devices, "describe_device", lambda device: another)
+    result = run_cell(**TINY, outputs=tmp_path, device="cpu")
+    for run in result.runs:
+        assert run["device"] == another and len(run["epoch_seconds"]) == 2
+        (before,) = run["before"]
+        assert before["device"] != another and set(before) == {"device", "versions", "git_commit", "code_digest"}
+    assert result.devices == [before["device"], another]
 
 
 def test_what_is_read_is_what_was_written(written):
@@ -57,7 +77,7 @@ def test_json_says_run_by_run_where_the_result_is_from(written):
         assert {"torch", "python"} <= set(run["versions"])
         assert run["device"]["type"] == "cpu"
         assert len(run["epoch_seconds"]) == 2 and min(run["epoch_seconds"]) > 0
-        assert run["git_commit"] and run["code_digest"] and run["finished"]
+        assert run["git_commit"] and run["code_digest"] and run["finished"] and "before" not in run
 
 
 def test_nothing_but_results_is_left(written):

@@ -79,6 +79,18 @@ def test_the_notebooks_code_makes_one_but_not_its_text_and_its_bootstrap_cell(di
     assert digest_with("summary.ipynb", change("code", "parameters")) != before
 
 
+def test_a_magic_counts_and_what_is_no_python_or_no_notebook_is_named(digest_with, tmp_path):
+    def adds(line):
+        return in_notebook(lambda cells: cells[-1].update(source=f"if True:\n    {line}\n    pass"))
+
+    digests = {digest_with("summary.ipynb", adds(line)) for line in ("pass", "%matplotlib inline", "!ls", "%run a.py")}
+    assert len(digests) == 4
+    with pytest.raises(up_to_date.NotebookError, match=r"summary\.ipynb: invalid syntax in the line 'a b'$"):
+        digest_with("summary.ipynb", adds("a b"))
+    with pytest.raises(up_to_date.NotebookError, match=r"summary\.ipynb: damaged, not a notebook"):
+        digest_with("summary.ipynb", lambda text: text[:100])
+
+
 def test_runs_and_what_else_is_read_make_one(digest_with):
     before = digest_with()
     assert digest_with(runs=("b", "a")) == before

@@ -53,11 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     except yaml.YAMLError as error:
         return not_yaml(error)
     from reproduction.evidence.results import ResultError
+    from reproduction.up_to_date import NotebookError
 
     os.environ.update(surroundings.with_home(dict(os.environ)))
     try:
         return main(arguments)
-    except ResultError as error:  # of a study's answer, which a report shows
+    except (ResultError, NotebookError) as error:  # of a study, whose answer a report shows
         print(error, file=sys.stderr)
         return 1
     except yaml.YAMLError as error:

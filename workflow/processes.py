@@ -53,8 +53,24 @@ def locked(outputs: Path) -> Iterator[int]:
                     raise
                 time.sleep(1)
         for unfinished in outputs.rglob(".*.tmp"):
-            unfinished.unlink()
+            if not _is_alive(_writer(unfinished)):  # a notebook may be at work there, without the lock
+                unfinished.unlink(missing_ok=True)
         yield file.fileno()
+
+
+def _writer(temporary: Path) -> int | None:
+    """The process whose unfinished file this is, where the name says so."""
+    number = temporary.name.removesuffix(".tmp").rpartition(".")[2]
+    return int(number) if number.isdigit() else None
+
+
+def _is_alive(process: int | None) -> bool:
+    try:
+        return bool(process) and os.kill(process, 0) is None  # signal 0 only asks
+    except PermissionError:  # another user's
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
 
 
 def run_group(command: list[str], lock: int, seconds: int, meanwhile: Callable[[], None] = lambda: None) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from reproduction import provenance
 from reproduction.data import datasets
 from reproduction.data.datasets import Dataset
 from reproduction.evidence import results
@@ -85,14 +84,11 @@ def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files
         history, _ = train(parameters, dataset, device, checkpoint=checkpoint, on_epoch=report)
         if len(history.epoch_seconds) < parameters.epochs:
             bar.set_postfix_str(f"every run has diverged by epoch {len(history.epoch_seconds)}")
-    made_with = {
-        "device": devices.describe_device(device),
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
-        "code_digest": provenance.code_digest(),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    results.add(files, parameters, history, made_with, dataset.about())
+    *before, made_with = history.made_with
+    if before:
+        made_with |= {"before": before}
+    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    results.add(files, parameters, history, made_with | {"finished": finished}, dataset.about())
     checkpoint.unlink(missing_ok=True)
     with suppress(OSError):
         files.progress.unlink(missing_ok=True)

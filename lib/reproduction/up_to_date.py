@@ -15,6 +15,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 import tokenize
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,10 @@ from pathlib import Path
 from reproduction.protocol.revisions import REVISIONS
 
 _LIB = Path(__file__).parents[1]
+
+
+class NotebookError(Exception):
+    """A notebook that cannot be read, in a sentence."""
 
 
 def digest(notebook: Path, runs: Iterable[str], *others: object) -> str:
@@ -33,10 +38,20 @@ def digest(notebook: Path, runs: Iterable[str], *others: object) -> str:
 
 
 def notebook_code(notebook: Path) -> str:
-    """The code cells of a notebook, less the bootstrap cell, which a tool puts there."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    """The code cells of a notebook, less the bootstrap cell, which a tool puts there, as Python: a line of a magic or
+    of a shell, such as ``%matplotlib inline``, is a call that names it. Raises NotebookError."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError):
+        raise NotebookError(f"{notebook}: damaged, not a notebook") from None
     code = (cell for cell in cells if cell["cell_type"] == "code")
-    return "\n".join("".join(cell["source"]) for cell in code if "bootstrap" not in cell["metadata"].get("tags", []))
+    own = "\n".join("".join(cell["source"]) for cell in code if "bootstrap" not in cell["metadata"].get("tags", []))
+    code = re.sub(r"(?m)^([ \t]*)([%!].*)$", lambda line: f"{line[1]}get_ipython().ask({line[2]!r})", own)
+    try:
+        ast.parse(code)
+    except SyntaxError as error:
+        raise NotebookError(f"{notebook}: {error.msg} in the line {(error.text or '').strip()!r}") from None
+    return code
 
 
 @functools.cache

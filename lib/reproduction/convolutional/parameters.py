@@ -59,6 +59,12 @@ class Parameters(BaseModel):
     def enorm(self) -> bool:
         return "enorm" in VARIANTS[self.variant].parts
 
+    @property
+    def effective(self) -> "Parameters":
+        """These, but with defaults where they have no effect in the variant: equal for runs that are equal."""
+        idle = () if self.enorm else ("c", "batch_norm_rescaling")
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in idle})
+
     def epoch_learning_rate(self, epoch: int) -> float:
         """Linear decay to 0: epoch number e = 1 ... E uses lr (1 - (e - 1) / E)."""
         return self.learning_rate * (1 - (epoch - 1) / self.epochs)

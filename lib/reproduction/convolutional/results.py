@@ -84,7 +84,7 @@ def comparison(outputs: str | Path, **parameters: object) -> pd.DataFrame:
     frames = []
     for path in sorted(Files(Path(outputs), checked).folder.glob("*_seed_*.json")):
         there, frame = read(path)
-        if there == checked.model_copy(update={"variant": there.variant, "seed": there.seed}):
+        if there.effective == checked.model_copy(update={"variant": there.variant, "seed": there.seed}).effective:
             frame.insert(0, "variant", there.title)
             frame.insert(1, "seed", there.seed)
             frames.append(frame)

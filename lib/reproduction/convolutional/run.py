@@ -30,17 +30,16 @@ def run(
     torch_device = devices.resolve_device(device)
     files = Files(Path(outputs), checked)
     if remake:
-        for path in (files.json, files.csv, files.checkpoint):
-            path.unlink(missing_ok=True)
-    if not files.json.exists():
+        files.checkpoint.unlink(missing_ok=True)
+    if remake or not files.json.exists():
         dataset = datasets.load(checked.dataset)
         rows = _train(checked, dataset, torch_device, files.checkpoint)
         results.write(files, rows, dataset, devices.describe_device(torch_device))
         files.checkpoint.unlink(missing_ok=True)
     there, frame = results.read(files.json)
-    if there != checked:
-        wanted = checked.model_dump()
-        differing = ", ".join(f"{name} = {value!r}" for name, value in there if value != wanted[name])
+    if there.effective != checked.effective:
+        wanted = checked.effective.model_dump()
+        differing = ", ".join(f"{name} = {value!r}" for name, value in there.effective if value != wanted[name])
         raise ValueError(f"{files.json}: is of {differing}; give another folder for outputs, or remake = True")
     return frame
 

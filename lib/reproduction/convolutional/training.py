@@ -70,6 +70,8 @@ def train(
     """
     numerics.set_up("float32", device)
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
+    if hasattr(torch.backends.mkldnn, "conv"):  # newer versions of PyTorch can round on a CPU, too
+        torch.backends.mkldnn.conv.fp32_precision = "ieee"
     data = dataset.to(device)
     training, rows = set_up(parameters, data), []
     identity = _identity(parameters, dataset)

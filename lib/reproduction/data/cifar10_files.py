@@ -149,10 +149,14 @@ def known_copy(fingerprint: str) -> str | None:
 
 
 def fingerprint(arrays: Arrays) -> str:
-    """sha256 of all images and labels, each value as a byte."""
+    """sha256 of all images and labels: each value as a byte, where all of an array are bytes or labels below 256; else
+    the array as it is, with its type and shape."""
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(array.astype(np.uint8, copy=False).tobytes())
+        if array.dtype.kind in "biu" and (not array.size or 0 <= array.min() <= array.max() <= 255):
+            digest.update(array.astype(np.uint8, copy=False).tobytes())
+        else:
+            digest.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
     return digest.hexdigest()
 
 

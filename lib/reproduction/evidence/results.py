@@ -83,7 +83,8 @@ class Result:
     @cached_property
     def runs(self) -> list[dict]:
         """What each run was made with: seed, device, versions, git_commit, code_digest, epoch_seconds (its share, where
-        it was trained together with others), finished."""
+        it was trained together with others), finished; before: the first four of what it was made with until it was cut
+        off, where that was something else."""
         seeds = set(self.frame["seed"])
         return [run for run in self.metadata["runs"] if run["seed"] in seeds]
 
@@ -100,7 +101,8 @@ class Result:
     @property
     def devices(self) -> list[dict]:
         """The different devices that its runs were trained on."""
-        return [dict(device) for device in dict.fromkeys(tuple(run["device"].items()) for run in self.runs)]
+        parts = (part for run in self.runs for part in (*run.get("before", []), run))
+        return [dict(device) for device in dict.fromkeys(tuple(part["device"].items()) for part in parts)]
 
     def is_of(self, data: dict) -> bool:
         """Whether its data are those that `data` tells of (`Dataset.about`)."""

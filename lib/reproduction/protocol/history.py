@@ -21,7 +21,10 @@ COLUMNS = columns("accuracy")
 
 @dataclass
 class History:
-    """What the runs did so far: `rows` as in `columns`, and the seconds that each epoch took, wherever it ran."""
+    """What the runs did so far: `rows` as in `columns`, the seconds that each epoch took, wherever it ran, and what
+    they were made with (device, versions, commit): one entry, or where they were cut off and went on with something
+    else, one for each."""
 
     rows: list[dict] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
+    made_with: list[dict] = field(default_factory=list)

@@ -18,6 +18,13 @@ def run_steps(
     its batch; the last one, where it is smaller, and the first few are made as usual. Nothing waits for the GPU. Where
     the capture fails, all are made as usual after a warning; `forget_gradients` drops those that it left.
     """
+    with torch.cuda.device(batches[0].device):  # streams and graphs are of the current one, and there may be several
+        return _run_steps(step, batches, forget_gradients)
+
+
+def _run_steps(
+    step: Callable[[Tensor], Tensor], batches: Sequence[Tensor], forget_gradients: Callable[[], None]
+) -> Tensor:
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -37,10 +44,11 @@ def _capture(
     step: Callable[[Tensor], Tensor], batch: Tensor, forget_gradients: Callable[[], None]
 ) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor] | None:
     """A graph of `step`, the batch that it reads and the loss that it writes; nothing of it has run yet. None where it
-    cannot be captured."""
+    cannot be captured. An empty graph, whose replays would train nothing, is an error."""
     batch, graph = batch.clone(), torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        with warnings.catch_warnings(), torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+            warnings.filterwarnings("error", "The CUDA Graph is empty")  # raised when the capture ends
             loss = step(batch)
     except RuntimeError as error:
         forget_gradients()

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from reproduction import provenance
 from reproduction.data.datasets import Dataset, DeviceData
 from reproduction.protocol.history import History
 from reproduction.protocol.parameters import Parameters
-from reproduction.training import checkpoints, cuda_graphs, numerics, randomness
+from reproduction.training import checkpoints, cuda_graphs, devices, numerics, randomness
 from reproduction.training.epoch_rows import epoch_rows
 from reproduction.training.linear import SGD
 from reproduction.training.network import FullyConnected
@@ -43,7 +44,15 @@ def train(
     if saved is not None:
         network.keep_runs([parameters.seeds.index(seed) for seed in saved["seeds"]])
         network.load_state_dict(saved["network"])
-        seeds, history = saved["seeds"], History(saved["rows"], saved["epoch_seconds"])
+        seeds, history = saved["seeds"], History(saved["rows"], saved["epoch_seconds"], saved["made_with"])
+    now = {
+        "device": devices.describe_device(device),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "code_digest": provenance.code_digest(),
+    }
+    if now not in history.made_with[-1:]:
+        history.made_with.append(now)
     network.to(device)
     on_epoch(history)
     for epoch in range(len(history.epoch_seconds) + 1, parameters.epochs + 1):
