@@ -1,6 +1,8 @@
 """ENorm on models of the usual kinds: their function stays, their channels are balanced, and the table says which."""
 
+from dataclasses import make_dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -270,6 +272,7 @@ KEPT = {
     "channels in another order": lambda m, x: torch.cat([x[:, 3:], x[:, :3].relu_()], dim=1),
     "in place": lambda m, x: functional.dropout(x, 0.3, m.training).mul_(2).relu_(),
     "split and stack": lambda m, x: torch.stack(x.chunk(2, dim=1), dim=1).flatten(1).abs(),
+    "a factor of its shape alone": lambda m, x: x * x.new_empty(5, 1).bernoulli_(0.9).div_(0.9),
     "one by itself only": lambda m, x: x * torch.sigmoid(torch.ones_like(m.scale)),
 }
 
@@ -294,7 +297,7 @@ LEFT_ALONE = {
     "an added constant": (lambda m, x: x + 1, "add of a constant"),
     "an added parameter": (lambda m, x: x.add_(m.scale), "add of a constant"),
     "a number read": (lambda m, x: x if x.sum().item() > 0 else -x, "item"),
-    "written into": (lambda m, x: torch.zeros_like(x).copy_(x), "zeros_like"),
+    "written into": (lambda m, x: torch.zeros_like(x).copy_(x), "copy"),
     "written by place": (lambda m, x: torch.zeros(5, 6).index_put((torch.arange(5),), x), "index_put"),
     "assigned": (lambda m, x: assigned(x), "setitem"),
     "an LSTM": (lambda m, x: m.lstm(x[None])[0][0], "lstm (lstm)"),
@@ -319,6 +322,67 @@ def test_what_does_not_is_the_reason_why_the_channels_are_left_alone(what):
     group, enorm = of(between)
     assert group.reason == reason
     assert f"no: {reason}" in str(enorm)
+
+
+@pytest.mark.parametrize("given", [torch.full((5,), 3), torch.tensor([900, 3, 2, 1, 7]), torch.ones(5).bool()])
+def test_numbers_that_are_no_floats_are_a_constant_where_they_are_joined_to_activations(given):
+    group, _ = of(lambda m, x: torch.cat([x.relu(), given[:, None]], dim=1), width=7)
+    assert group.reason is None and group.count == 6 and group.takers == ["c"]
+
+
+def outputs_of(kind, y, hidden):
+    if kind == "dataclass":
+        return make_dataclass("Both", ["y", "hidden"])(y, hidden)
+    return SimpleNamespace(y=y, hidden=[hidden]) if kind == "namespace" else {"y": y, "hidden": (hidden,)}
+
+
+@pytest.mark.parametrize("kind", ["dict", "dataclass", "namespace"])
+def test_activations_that_a_model_returns_keep_their_scale(kind):
+    class Returning(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            hidden = self.b(self.a(x).relu()).relu()
+            return outputs_of(kind, self.c(hidden), hidden)
+
+    enorm = ENorm(Returning(), example=torch.randn(5, 4))
+    assert line(enorm, "b").reason == "the model's output" and line(enorm, "a").reason is None
+    assert enorm.check(torch.randn(5, 4)) < 1e-5
+
+
+def test_a_weight_that_is_also_an_input_of_a_layer_stays():
+    """Prototypes, say, that are projected for another loss."""
+    model = Between(lambda m, x: x.relu())
+    model.project = nn.Linear(6, 2)
+    forward = model.forward
+    model.forward = lambda x: (forward(x), model.project(model.c.weight))
+    enorm = ENorm(model, example=torch.randn(5, 4))
+    assert line(enorm, "b").reason == "c.weight is used by linear (project) as an input too"
+    assert enorm.check(torch.randn(5, 4)) < 1e-5
+
+
+@pytest.mark.parametrize("parameters", [(torch.ones(6), None), (torch.ones(6, 6), torch.ones(1))])
+def test_a_layer_of_unusual_shape_is_the_reason(parameters):
+    def layer(m, x):
+        y = functional.linear(x.relu(), m.weight, m.bias)
+        return y if y.dim() == 2 else y[:, None].expand(-1, 6)
+
+    model = Between(layer)
+    model.weight = nn.Parameter(parameters[0])
+    model.bias = None if parameters[1] is None else nn.Parameter(parameters[1])
+    enorm = ENorm(model, example=torch.randn(5, 4))
+    assert line(enorm, "b").reason == "the shape of a parameter of linear"
+    assert line(enorm, "a").reason is None and enorm.check(torch.randn(5, 4)) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script. is")
+def test_a_scripted_module_is_run_and_no_hook_is_left():
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), torch.jit.script(nn.Softplus()), nn.Linear(6, 3))
+    enorm = ENorm(model, example=torch.randn(5, 4))
+    assert line(enorm, "0").reason is None
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_one_of_two_activations_that_are_multiplied_is_balanced():

@@ -50,6 +50,39 @@ def test_of_a_plain_chain_it_is_rounding(depth, dtype):
     assert 0 < change < (ROUNDING if dtype == torch.float32 else 1e-13)
 
 
+class Stateful(nn.Module):
+    """Harmless: what `forward` keeps and writes is the same before a step and after it."""
+
+    def __init__(self, what):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.what = nn.Linear(4, 6), nn.Linear(6, 3), what
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("cache", None)
+
+    def forward(self, x):
+        if self.what == "moving mean":
+            self.mean = 0.9 * self.mean + 0.1 * x[0].mean(0)[:3]
+        elif self.what == "counter":
+            self.mean += 1
+        elif self.what == "written to":
+            x[0].sub_(2).div_(3)
+        elif self.cache is None:
+            self.cache = torch.ones(3)
+        else:
+            raise RuntimeError("filled already")
+        return self.last(self.first(x[0]).relu()) + self.mean
+
+
+@pytest.mark.parametrize("what", ["moving mean", "counter", "written to", "filled"])
+def test_a_model_with_a_state_is_run_from_the_same_state_and_input_each_time(what):
+    model, x = Stateful(what).eval(), torch.randn(5, 4)
+    given = x.clone()
+    enorm = ENorm(model, example=([x],))
+    assert enorm.check([x]) < ROUNDING
+    assert torch.equal(x, given) and not model.mean.any() and model.cache is None
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("what", CHANGED)
 def test_what_cannot_be_seen_from_outside_is_measured(what):

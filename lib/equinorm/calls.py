@@ -1,7 +1,9 @@
 """A call of one of PyTorch's functions, and the tensors that are in nested arguments."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ class Call:
 
 
 def tensors(nested: object) -> Iterator[Tensor]:
-    """All tensors of tuples, lists and dicts."""
+    """All tensors of tuples, lists, dicts, and of the attributes of an object that holds some, such as a dataclass."""
     if isinstance(nested, Tensor):
         yield nested
     elif isinstance(nested, Mapping):
@@ -42,6 +44,8 @@ def tensors(nested: object) -> Iterator[Tensor]:
     elif isinstance(nested, (tuple, list)):
         for part in nested:
             yield from tensors(part)
+    elif isinstance(nested, SimpleNamespace) or (dataclasses.is_dataclass(nested) and not isinstance(nested, type)):
+        yield from tensors(vars(nested))
 
 
 def map_tensors(change: Callable[[Tensor], object], nested: object) -> object:

@@ -15,20 +15,22 @@ def relative_change(
 ) -> float:
     """The relative change of ``model(*inputs, **named_inputs)`` by `change`: ‖after - before‖ / ‖before‖.
 
-    ‖ ‖ is the Euclidean norm over all floating-point numbers of the output, which is a tensor, or tuples, lists and
-    dicts of such. The model computes in eval mode, both times with the same random numbers. Afterwards `changed`, the
+    ‖ ‖ is the Euclidean norm over all floating-point numbers of the output, which is a tensor, or tuples, lists, dicts
+    and dataclasses of such. The model computes in eval mode, both times with the same buffers, inputs and random
+    numbers. Afterwards `changed`, the
     tensors that `change` writes to, the model's buffers, its training flags and the generators are what they were.
 
     Raises ValueError for an output without such numbers.
     """
     cuda = sorted({tensor.device for tensor in changed if tensor.is_cuda}, key=str)
-    with _kept(changed), buffers_kept(model), in_mode(model, training=False):
+    with _kept(changed), in_mode(model, training=False):
         outputs = []
         for prepare in (lambda: None, change):
             prepare()
             torch.clear_autocast_cache()  # it holds weights in bfloat16 as they were
-            with torch.random.fork_rng(devices=cuda):
-                outputs.append(_numbers(model(*map(_copy, inputs), **{k: _copy(v) for k, v in named_inputs.items()})))
+            args, kwargs = calls.map_tensors(Tensor.clone, (inputs, named_inputs))  # a model may write to its input
+            with buffers_kept(model), torch.random.fork_rng(devices=cuda):
+                outputs.append(_numbers(model(*args, **kwargs)))
     before, after = outputs
     if not len(before):
         raise ValueError("the model's output holds no floating-point numbers, so that no change of it can be measured")
@@ -41,10 +43,6 @@ def _numbers(output: object) -> Tensor:
     numbers = (tensor for tensor in calls.tensors(output) if tensor.is_floating_point())
     parts = [tensor.detach().flatten().cpu().to(torch.float64, copy=True) for tensor in numbers]
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
-
-
-def _copy(given: object) -> object:
-    return given.clone() if isinstance(given, Tensor) else given  # a model may write to its input
 
 
 @contextmanager
@@ -65,8 +63,8 @@ def _kept(tensors: Sequence[Tensor]) -> Iterator[None]:
 @contextmanager
 def buffers_kept(model: nn.Module) -> Iterator[None]:
     """Put back the model's buffers, those that `forward` replaced by others too."""
-    held = [(module, dict(module.named_buffers(recurse=False))) for module in model.modules()]
-    with _kept([buffer for _, buffers in held for buffer in buffers.values()]):
+    held = [(module, dict(module._buffers)) for module in model.modules()]  # those that are None, too
+    with _kept([buffer for _, buffers in held for buffer in buffers.values() if buffer is not None]):
         try:
             yield
         finally:

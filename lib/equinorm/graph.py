@@ -190,10 +190,11 @@ class Recorder(TorchFunctionMode):
             self._where.pop()
 
         handles = []
-        for name, module in self.model.named_modules():
-            handles.append(module.register_forward_pre_hook(lambda *_, name=name: self._where.append(name)))
-            handles.append(module.register_forward_hook(leave, always_call=True))
         try:
+            for name, module in self.model.named_modules():
+                if not isinstance(module, torch.jit.ScriptModule):  # which takes no such hooks
+                    handles.append(module.register_forward_pre_hook(lambda *_, name=name: self._where.append(name)))
+                    handles.append(module.register_forward_hook(leave, always_call=True))
             yield
         finally:
             for handle in handles:

@@ -27,6 +27,8 @@ CONSTANT = "a constant"
 
 def follow(recorder: Recorder, call: Call) -> None:
     """Label what a call returns, tie and fix the channels that it takes."""
+    if call.name in SHAPE_ONLY:
+        return
     if call.result is None or not any(True for _ in tensors(call.result)):
         if call.name in READ:
             _fix(recorder, call)
@@ -117,7 +119,7 @@ def _moved(recorder: Recorder, call: Call) -> list[Tensor] | None:
         labels = recorder.labels(tensor)
         if labels is not None:
             return labels.expand(call.shapes[id(tensor)])
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() or call.name in JOINING:  # these have no index; whole numbers are made floats
             return recorder.fixed(CONSTANT).expand(tensor.shape)
         return tensor.cpu()  # an index
 
@@ -220,6 +222,10 @@ def _layer(recorder: Recorder, call: Call) -> Tensor | None:
             return _fix(recorder, call, f"the {kind} of {call.name}{recorder.where()} is computed or no parameter")
     axis = -1 if call.name == "linear" else -1 - int(call.name[-2])
     groups = 1 if call.name == "linear" else call.argument(6, "groups", 1)
+    if weight.dim() != 1 - axis or (bias is not None and bias.shape != (call.result.shape[axis],)):
+        return _fix(recorder, call, f"the shape of a parameter of {call.name}{recorder.where()}")
+    if (name := recorder.parameter_name(given)) is not None:
+        recorder.used_otherwise(name, f"{call.name}{recorder.where()} as an input")
     labels = recorder.labels(given)
     if labels is None:
         labels = recorder.fixed(CONSTANT).view([1] * given.dim())
@@ -286,6 +292,12 @@ NAMES: dict[Callable[[Recorder, Call], Tensor | list[Tensor] | None], str] = {
 }
 OPERATIONS = {name: operation for operation, names in NAMES.items() for name in names.split()}
 LAYERS = (_layer, _batch_norm)
+JOINING = {"cat", "concat", "concatenate", "stack"}
+SHAPE_ONLY = {
+    *("new_empty", "new_zeros", "new_ones", "new_full", "empty_like", "zeros_like", "ones_like", "full_like"),
+    *("rand_like", "randn_like", "randint_like"),
+}
+"""Functions that take from a tensor its shape, type and device alone: what they return is a constant."""
 READ = {
     "item",
     "tolist",
