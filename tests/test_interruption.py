@@ -167,7 +167,11 @@ def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_aft
     run.of_kind("Snakemake")[0].kill()
     assert_all_end(run)
     assert "Snakemake was killed (SIGKILL)" in log.read_text()
-    (outputs / "runs" / "enorm" / ".p01.csv.1.tmp").write_text("what a killed writer left")
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    left, at_work = (files.runs / "enorm" / f".p01.csv.{process}.tmp" for process in (killed.pid, os.getpid()))
+    left.write_text("what a killed writer left")
+    at_work.write_text("what a notebook is writing")
 
     run = launch()
     run.of_kind("launcher")[0].kill()
@@ -186,7 +190,7 @@ def test_a_grid_goes_on_after_its_snakemake_and_its_launcher_were_killed_and_aft
     assert log.read_text().endswith("stopped; what is done is kept, and the same command goes on\n")
 
     assert Command(command, log, checkouts.environment()).process.wait(300) == 0, log.read_text()
-    assert not list(outputs.rglob(".*.tmp"))
+    assert list(outputs.rglob(".*.tmp")) == [at_work]
     whole = tmp_path / "whole"
     profile = profiles.load_profile("one", checkout / "config")
     run_cell(**profile.cells()[0].model_dump(), outputs=str(whole), device="cpu")
