@@ -79,6 +79,10 @@ def _few_replications():
         yield
 
 
+def named(name):
+    return next(claim for claim in claims.CLAIMS if claim.name == name)
+
+
 def judged(evidence, *names, variants=IN_2019):
     """All claims about these variants, or those called `names` alone, which takes a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
@@ -128,7 +132,7 @@ def test_single_runs_say_nothing_about_means():
 
 @pytest.mark.parametrize("name", [*ABOUT_MEANS, *ABOUT_RUNS])
 def test_a_missing_cell_makes_its_claims_inconclusive_and_says_why(name):
-    claim = next(claim for claim in claims.CLAIMS if claim.name == name)
+    claim = named(name)
     depths = claim.at or DEPTHS
     row = judged(evidence(missing={(claim.variants[0], depths[-1])}), name).loc[name]
     assert row["verdict"] == "inconclusive" and row["missing"] == 1
@@ -137,7 +141,7 @@ def test_a_missing_cell_makes_its_claims_inconclusive_and_says_why(name):
 
 @pytest.mark.parametrize(("name", "elsewhere"), [("R8", 11), ("R9", 9), ("P5", 7)])
 def test_a_claim_about_some_depths_does_not_wait_for_others(name, elsewhere):
-    claim = next(claim for claim in claims.CLAIMS if claim.name == name)
+    claim = named(name)
     row = judged(evidence(change=nan_above_9, missing={(claim.variants[0], elsewhere)}), name).loc[name]
     assert row["missing"] == 0 and "not run yet" not in row["evidence"]
 
@@ -209,13 +213,13 @@ def test_a_claim_about_one_depth_is_not_counted_firm_for_want_of_it(as_in_2019):
     """Without p = 19 there is nothing to judge: that is left out of the count, not taken for the same verdict."""
     assert as_in_2019.loc["R6", "firmness"] == "no run, cell or depth turns it"
     own = evidence(change=nan_above_9)
-    claim = next(claim for claim in claims.CLAIMS if claim.name == "R6")
+    claim = named("R6")
     assert firmness.how_firm(claim, own, "reproduced", firmness.with_one_left_out(own)).turned["depth"] == (0, 9)
 
 
 def test_runs_of_studies_do_not_count_among_those_of_a_mean():
     own = evidence(further=[("enorm", 19, 2, 0.5)])
-    claim = next(claim for claim in claims.CLAIMS if claim.name == "P3")
+    claim = named("P3")
     assert firmness.how_firm(claim, own, "reproduced", firmness.with_one_left_out(own)).turned["run"] == (0, 40)
 
 

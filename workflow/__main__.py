@@ -37,9 +37,20 @@ def main() -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The exit status of the work. It is imported here since that takes seconds, and mistakes are named at once."""
+    """The exit status of the work, or 1 after a sentence where the titles of studies cannot be read."""
     import yaml
 
+    try:
+        return work(arguments)
+    except yaml.YAMLError as error:  # a profile that is none is named by `load_profile`
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        print(f"notebooks/studies/titles.yaml{line}: not YAML; a title with a colon needs quotes", file=sys.stderr)
+        return 1
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """The exit status. What does it is imported here since that takes seconds, and mistakes are named at once."""
     try:
         if arguments.studies:
             from workflow.run_studies import main
@@ -50,8 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:  # a variant that cannot be; the message names it
         print(error, file=sys.stderr)
         return 1
-    except yaml.YAMLError as error:
-        return not_yaml(error)
     from reproduction.evidence.results import ResultError
     from reproduction.up_to_date import NotebookError
 
@@ -61,16 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
     except (ResultError, NotebookError) as error:  # of a study, whose answer a report shows
         print(error, file=sys.stderr)
         return 1
-    except yaml.YAMLError as error:
-        return not_yaml(error)
-
-
-def not_yaml(error: Exception) -> int:
-    """Say where the titles of studies cannot be read. A profile that cannot is named by `load_profile`."""
-    where = getattr(error, "problem_mark", None)
-    line = f", line {where.line + 1}" if where else ""
-    print(f"notebooks/studies/titles.yaml{line}: not YAML; a title with a colon needs quotes", file=sys.stderr)
-    return 1
 
 
 def open_closed_streams() -> None:

@@ -138,14 +138,15 @@ def shown(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def say_what_data_is_missing(dataset: str) -> int:
-    """For a dry run; the exit status, 1 where it could not be had."""
+def say_what_data_is_missing(dataset: str, of_what_is_there: Callable[[], int] = lambda: 0) -> int:
+    """For a dry run; the exit status, 1 where it could not be had, and where it is at hand that of the function."""
     try:
         missing = datasets.what_is_missing(dataset)
+        if not missing:
+            return of_what_is_there()
     except datasets.DataError as error:
         return fail(str(error))
-    if missing:
-        print(missing)
+    print(missing)
     return 0
 
 

@@ -87,7 +87,7 @@ def say_what_would_run(arguments: argparse.Namespace, grid: tables.Grid, outputs
     print("would make the summary" if summary_needed(arguments, grid, outputs, needed) else "would make no summary")
     if not needed:
         return 0
-    return say_what_data_is_missing(grid.profile.dataset) or say_whether_data_is_other(grid, outputs)
+    return say_what_data_is_missing(grid.profile.dataset, lambda: say_whether_data_is_other(grid, outputs))
 
 
 def cells_to_train(arguments: argparse.Namespace, grid: tables.Grid) -> list[Parameters]:
@@ -147,12 +147,9 @@ def of_other_data(grid: tables.Grid, dataset: datasets.Dataset, outputs: Path) -
 
 def say_whether_data_is_other(grid: tables.Grid, outputs: Path) -> int:
     """For a dry run, where data is at hand; the exit status, 1 where runs that are there are of other data."""
-    if not grid.results or datasets.what_is_missing(grid.profile.dataset):
+    if not grid.results:
         return 0
-    try:
-        other = of_other_data(grid, datasets.load(grid.profile.dataset), outputs)
-    except datasets.DataError as error:
-        return fail(str(error))
+    other = of_other_data(grid, datasets.load(grid.profile.dataset), outputs)
     return fail(other) if other else 0
 
 

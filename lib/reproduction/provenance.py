@@ -38,6 +38,12 @@ def git_commit() -> str:
         return "unknown"
 
 
+def of_now(device: dict) -> dict[str, object]:
+    """What a run that is trained now, on this `device` (`devices.describe_device`), is made with."""
+    made = {"versions": versions(), "git_commit": git_commit(), "code_digest": code_digest()}
+    return {"device": device, **made}
+
+
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(_LIBRARY), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout.strip()

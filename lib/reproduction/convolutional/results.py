@@ -50,10 +50,7 @@ def write(files: Files, rows: Rows, dataset: Dataset, device: dict) -> None:
     made_with = {
         "parameters": files.parameters.model_dump(mode="json"),
         "data": {name: getattr(dataset, name) for name in ("name", "description", "fingerprint", "canonical")},
-        "device": device,
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
-        "code_digest": provenance.code_digest(),
+        **provenance.of_now(device),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "csv_sha256": hashlib.sha256(content).hexdigest(),
     }

@@ -19,24 +19,18 @@ def run_steps(
     the capture fails, all are made as usual after a warning; `forget_gradients` drops those that it left.
     """
     with torch.cuda.device(batches[0].device):  # streams and graphs are of the current one, and there may be several
-        return _run_steps(step, batches, forget_gradients)
-
-
-def _run_steps(
-    step: Callable[[Tensor], Tensor], batches: Sequence[Tensor], forget_gradients: Callable[[], None]
-) -> Tensor:
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        losses = [step(batch) for batch in batches[:_EAGER_STEPS]]
-        rest = batches[_EAGER_STEPS:]
-        whole = [batch for batch in rest if batch.shape == batches[0].shape]
-        captured = _capture(step, whole[0], forget_gradients) if whole else None
-        if captured:
-            losses.append(_replayed(*captured, whole))
-            rest = rest[len(whole) :]
-        losses += [step(batch) for batch in rest]
-    torch.cuda.current_stream().wait_stream(stream)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            losses = [step(batch) for batch in batches[:_EAGER_STEPS]]
+            rest = batches[_EAGER_STEPS:]
+            whole = [batch for batch in rest if batch.shape == batches[0].shape]
+            captured = _capture(step, whole[0], forget_gradients) if whole else None
+            if captured:
+                losses.append(_replayed(*captured, whole))
+                rest = rest[len(whole) :]
+            losses += [step(batch) for batch in rest]
+        torch.cuda.current_stream().wait_stream(stream)
     return torch.cat([loss.view(len(loss), -1) for loss in losses], dim=1)
 
 

@@ -45,12 +45,7 @@ def train(
         network.keep_runs([parameters.seeds.index(seed) for seed in saved["seeds"]])
         network.load_state_dict(saved["network"])
         seeds, history = saved["seeds"], History(saved["rows"], saved["epoch_seconds"], saved["made_with"])
-    now = {
-        "device": devices.describe_device(device),
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
-        "code_digest": provenance.code_digest(),
-    }
+    now = provenance.of_now(devices.describe_device(device))
     if now not in history.made_with[-1:]:
         history.made_with.append(now)
     network.to(device)
