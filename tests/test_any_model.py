@@ -330,6 +330,34 @@ def test_numbers_that_are_no_floats_are_a_constant_where_they_are_joined_to_acti
     assert group.reason is None and group.count == 6 and group.takers == ["c"]
 
 
+PREPARED = {
+    "bytes": (torch.full((5, 4), 3, dtype=torch.uint8), lambda x: x.float() / 255),
+    "classes": (torch.tensor([1, 0, 3, 2, 1]), lambda x: functional.one_hot(x, 4).float()),
+    "normalised": (torch.randn(5, 4), lambda x: (x - 0.5) / x.std(dim=1, keepdim=True)),
+    "whitened": (torch.randn(5, 4), lambda x: x @ torch.ones(4, 4)),
+    "a spectrum": (torch.randn(5, 7), lambda x: torch.fft.rfft(x).real),
+    "bordered": (torch.randn(5, 2), lambda x: torch.cat([torch.ones(5, 1), x.tanh(), torch.ones(5, 1)], dim=1)),
+}
+
+
+@pytest.mark.parametrize("what", PREPARED)
+def test_what_is_made_of_the_input_alone_is_no_hidden_activation(what):
+    example, prepare = PREPARED[what]
+
+    class Preparing(nn.Sequential):
+        def forward(self, x):
+            return super().forward(prepare(x))
+
+    enorm = ENorm(Preparing(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), example=example, strict=True)
+    assert [group.makers for group in enorm.groups] == [["0"]]
+
+
+def test_what_an_embedding_makes_is_a_hidden_activation():
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match=r"no layer → 1 \(embedding \(0\)\)"):
+        ENorm(model, example=torch.arange(5), strict=True)
+
+
 def outputs_of(kind, y, hidden):
     if kind == "dataclass":
         return make_dataclass("Both", ["y", "hidden"])(y, hidden)

@@ -165,6 +165,32 @@ def test_c_may_differ_from_layer_to_layer(c):
         torch.testing.assert_close(taken, its_c * made)
 
 
+@pytest.mark.parametrize("without", [True, False], ids=["no example", "example"])
+def test_c_may_be_set_anew_as_training_goes_on(without):
+    model, example = make("mlp")
+    enorm = ENorm(model, c=1.2, example=None if without else example)
+    for c in (0.7, [2, 0.5], 1.5):
+        enorm.c = c
+        ours = [tensor.clone() for tensor in model.parameters()]
+        enorm.step()
+        theirs, _ = make("mlp")
+        for tensor, value in zip(theirs.parameters(), ours, strict=True):
+            tensor.data.copy_(value)
+        ENorm(theirs, c=c, example=example).step()
+        for one, other in zip(model.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one, other)
+    assert "c = 1.5" in str(enorm)
+
+
+def test_a_c_that_is_out_of_range_leaves_the_one_that_was():
+    model, example = make("mlp")
+    enorm = ENorm(model, c=1.2, example=example)
+    for wrong in (0, [1, -1], [1, 1, 1]):
+        with pytest.raises(ValueError, match=r"^c (is|has) "):
+            enorm.c = wrong
+    assert enorm.c == 1.2 and {group.c for group in enorm.groups} == {1.2}
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.01)])
 def test_weights_of_16_bits_are_balanced_with_norms_of_more(dtype, tolerance):
     model, example = make("densenet", dtype, wild=False)

@@ -3,6 +3,10 @@
 import torch
 from torch import Tensor
 
+INPUT, OUTPUT, CONSTANT = "the model's input", "the model's output", "a constant"
+"""Reasons to keep their scale: what the model is given, or makes of that alone; what it returns; what it takes from
+elsewhere."""
+
 
 class Channels:
     """Disjoint sets of channels (union-find). A channel is a whole number; labels are integer tensors of such.

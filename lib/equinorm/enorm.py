@@ -79,7 +79,7 @@ class ENorm:
         balance_last_pair: bool = True,
         strict: bool = False,
     ) -> None:
-        self.model, self.c, self.norm, self.cycles, self.optimizer = model, c, norm, cycles, optimizer
+        self.model, self.norm, self.cycles, self.optimizer = model, norm, cycles, optimizer
         self.every, self.batch_norm, self.norms = every, batch_norm, norms
         self._calls = 0
         self._check_arguments(example)
@@ -92,11 +92,9 @@ class ENorm:
             raise ValueError(f"no hidden activation of this model can be balanced{_reasons(self.groups)}")
         if strict and len(self._balanced) < len(self.groups):
             raise ValueError(f"not all hidden activations can be balanced{_reasons(self.groups)}")
-        for group, its_c in zip(self._balanced, self._asymmetries(), strict=True):
-            group.c = its_c
+        self.c = c
         if optimizer is not None:
             check_optimizer(optimizer, dict(self._rescaled()))
-        self._chain = self._plain_chain()
         if example is not None:
             self._test(example)
 
@@ -109,6 +107,17 @@ class ENorm:
         )
 
     __repr__ = __str__
+
+    @property
+    def c(self) -> Asymmetry:
+        """As it was given. Set it anew for a c that changes as training goes on; errors as in the beginning."""
+        return self._c
+
+    @c.setter
+    def c(self, c: Asymmetry) -> None:
+        for group, its_c in zip(self._balanced, self._asymmetries(c), strict=True):
+            group.c = its_c
+        self._c, self._chain = c, self._plain_chain()
 
     @torch.no_grad()
     def step(self) -> None:
@@ -182,9 +191,9 @@ class ENorm:
         modes = "eval mode and training mode" if failure is None else f"eval mode alone (in training mode: {failure})"
         return recorded_groups(recorder), f"running the model on the example in {modes}"
 
-    def _asymmetries(self) -> list[float]:
+    def _asymmetries(self, c: Asymmetry) -> list[float]:
         """c of each balanced group."""
-        count, c = len(self._balanced), self.c
+        count = len(self._balanced)
         if callable(c):
             numbers = [c(k) for k in range(1, count + 1)]
         elif isinstance(c, Mapping):

@@ -23,11 +23,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from equinorm import operations
 from equinorm.calls import Call, map_tensors, tensors
 from equinorm.chain import span
-from equinorm.channels import Channels
+from equinorm.channels import INPUT, OUTPUT, Channels
 from equinorm.function_change import buffers_kept, in_mode
 from equinorm.layers import Layer
 
-INPUT, OUTPUT = "the model's input", "the model's output"
 BatchNormRescaling = Literal["row", "gamma_beta"]
 
 

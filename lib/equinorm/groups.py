@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from equinorm.algorithm import unit_scales
-from equinorm.graph import INPUT, Recorder
+from equinorm.channels import CONSTANT, INPUT
+from equinorm.graph import Recorder
 from equinorm.layers import Layer, Scaled
 
 
@@ -140,7 +141,7 @@ def recorded_groups(recorder: Recorder) -> list[Group]:
         reason = channels.reason(root)
         if not taken and (root in outputs or root in normalised):
             continue  # no hidden activation; or one that is shown with the BatchNorm that takes it
-        if not made and reason == INPUT:
+        if not made and reason in (INPUT, CONSTANT):
             continue
         if reason is None:
             reason = None if made and taken else f"no layer {'takes' if made else 'makes'} it"

@@ -17,12 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from equinorm.calls import Call, map_tensors, tensors
-from equinorm.channels import compact
+from equinorm.channels import CONSTANT, INPUT, compact
 
 if TYPE_CHECKING:
     from equinorm.graph import Recorder
-
-CONSTANT = "a constant"
 
 
 def follow(recorder: Recorder, call: Call) -> None:
@@ -84,7 +82,16 @@ def _fix(recorder: Recorder, call: Call, reason: str | None = None) -> Tensor:
         by_channel = all(other is tensor or other.dim() < 2 for other in call.tensors())
         if by_channel and call.shapes[id(tensor)] == call.result.shape:
             return labels  # so that the table shows what is on both sides of it
-    return recorder.fixed(reason)
+    return recorder.fixed(INPUT if _is_prepared(recorder, call) else reason)
+
+
+def _is_prepared(recorder: Recorder, call: Call) -> bool:
+    """Whether all that is followed of what it takes comes from the model's input alone, such as whitened images."""
+    if any(recorder.parameter_name(tensor) is not None for tensor in call.tensors()):
+        return False
+    channels, given = recorder.channels, (recorder.labels(tensor) for tensor in call.tensors())
+    roots = (root for labels in given if labels is not None for root in channels.roots(labels))
+    return all(channels.reason(root) in (INPUT, CONSTANT) for root in roots)
 
 
 def _parameters_used(recorder: Recorder, call: Call) -> None:
