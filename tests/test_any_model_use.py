@@ -12,7 +12,7 @@ from small_models import make
 from torch import nn
 from torch.nn import functional
 
-from equinorm import ENorm
+from equinorm import ENorm, layers
 from equinorm.layers import Layer, Scaled
 from equinorm.optimizers import state_to_scale
 from reproduction.checkout import REPOSITORY
@@ -266,6 +266,52 @@ def test_making_it_leaves_no_trace():
     assert same(bits(model), old) and torch.equal(example, given) and torch.equal(torch.get_rng_state(), random)
     assert model.training and model.stem.training and not model.bn.training
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def slices(kind, together, monkeypatch):
+    """The norms of a weight, and a buffer and a weight that are rescaled like it, taken by so many numbers at once."""
+    monkeypatch.setattr(layers, "_TOGETHER", together)
+    module, layer = convolution(0, kind)
+    scaled = Scaled(layer, 2)
+    norms = [scaled.row_norms().clone(), scaled.column_norms().clone()]
+    scaled.multiply_rows(torch.linspace(0.5, 2, 6).double())
+    scaled.divide_columns(torch.linspace(0.4, 3, 4).double())
+    buffer = torch.ones_like(module.weight)
+    scaled.scale_like_weight_(buffer, 2)
+    scaled.write()
+    return [*norms, buffer, module.weight.detach()]
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose1d])
+def test_a_weight_that_is_too_large_to_be_copied_at_once_is_rescaled_as_others_are(kind, monkeypatch):
+    whole, sliced = slices(kind, 2**18, monkeypatch), slices(kind, 10, monkeypatch)
+    for one, other in zip(whole, sliced, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+OPTIONS = {
+    "norms taken before": {"norms": "simultaneous"},
+    "c of each": {"c": [2.0, 0.5]},
+    "without the last pair": {"balance_last_pair": False},
+}
+
+
+@pytest.mark.parametrize("what", OPTIONS)
+@pytest.mark.parametrize("without", [True, False], ids=["no example", "example"])
+def test_options_do_on_a_chain_of_linear_layers_what_they_say(what, without):
+    model, example = make("mlp")
+    linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    weights = [layer.weight.detach().clone() for layer in linear]
+    at_first = [weight.clone() for weight in weights]
+    cs = OPTIONS[what].get("c", [1.2, 1.2])
+    for k, c in enumerate(cs if what != "without the last pair" else cs[:1]):
+        left, right = (at_first if what == "norms taken before" else weights)[k : k + 2]
+        d = (right.norm(dim=0) / (c * left.norm(dim=1))).sqrt()
+        weights[k] *= d[:, None]
+        weights[k + 1] /= d
+    ENorm(model, example=None if without else example, **OPTIONS[what]).step()
+    for layer, weight in zip(linear, weights, strict=True):
+        torch.testing.assert_close(layer.weight.detach(), weight)
 
 
 # --- refusals

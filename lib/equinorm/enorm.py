@@ -45,7 +45,7 @@ class ENorm:
       is then tested on the example.
       Without an example, the ``nn.Linear`` modules in the order of ``model.modules()`` are taken as one chain, nothing
       else is balanced, and what `forward` does between them is not seen: measure it with `check`.
-    - every: balance at each so-manieth call of `step`.
+    - every: 3, say, balances at every third call of `step`.
     - batch_norm: what to do where BatchNorm follows a layer. None: leave the channels alone. "gamma_beta": multiply
       gamma and beta instead of the row, which keeps the function. "row": as the paper does, which changes it: in
       training BatchNorm undoes what happens to the row, and only the columns of the next layer shrink or grow.
