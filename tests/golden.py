@@ -31,7 +31,7 @@ _COMMON = {
     "batch_size": 64,
     "dataset": "digits",
 }
-_DETAILS = {
+DETAILS = {
     "he_normal": {"variant": "baseline", "initialization": "he_normal"},
     "image": {"variant": "baseline", "normalisation": "image"},
     "softmax": {"variant": "baseline", "softmax": True},
@@ -46,6 +46,11 @@ _DETAILS = {
     "reestimated": {"variant": "batch_norm", "measures": ["reestimated"]},
     "rates, BN": {"variant": "batch_norm", "rate_c": 1.2},
     "rates, GN": {"variant": "group_norm", "rate_c": 1.2},
+    "independent": {"variant": "baseline", "draws": "independent"},
+    "warmup": {"variant": "baseline", "epochs": 2, "warmup": 1},
+    "initial_cycles": {"variant": "baseline", "initial_cycles": 5},
+    "published": {"variant": "enorm_batch_norm", "p": 15, "epochs": 2, "decay": "published"},
+    "path_ratio": {"variant": "path_sgd", "path_ratio": "none"},
 }
 """Details of the protocol changed, in float32."""
 
@@ -57,7 +62,7 @@ def cases() -> dict[str, Parameters]:
         for variant in VARIANTS
         for precision in ("float32", "bfloat16")
     }
-    return {name: check_parameters(_COMMON | changed) for name, changed in (variants | _DETAILS).items()}
+    return {name: check_parameters(_COMMON | changed) for name, changed in (variants | DETAILS).items()}
 
 
 def small_digits() -> Dataset:

@@ -57,8 +57,8 @@ def test_numbers_are_those_recorded_for_this_revision(name, dataset):
     assert not found, f"it computes other numbers, and no revision was raised: {found}"
 
 
-def test_all_that_is_recorded_is_compared():
-    assert RECORDED.keys() <= CASES.keys()
+def test_all_that_is_recorded_is_compared_and_all_details_are_recorded():
+    assert golden.DETAILS.keys() <= RECORDED.keys() <= CASES.keys()
 
 
 @pytest.mark.parametrize("name", ["enorm, float32", "batch_norm, float32", "enorm_bias, bfloat16"])
