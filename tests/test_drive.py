@@ -22,6 +22,7 @@ def results(tmp_path):
 def write(folder, text="1"):
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     (folder / "runs" / "p01.csv").write_text(text)
+    (folder / "runs" / ".lock").touch()  # it stays when results have been written
 
 
 def test_without_drive_it_is_said_loudly_that_results_are_lost_with_the_machine(tmp_path, results):
@@ -42,6 +43,14 @@ def test_what_was_trained_before_drive_was_mounted_moves_there(drive, results):
     assert "1 files that were in" in keep_results(results, drive)
     assert (drive / FOLDER / "runs" / "p01.csv").read_text() == "1"
     assert (results / "runs" / "p01.csv").read_text() == "1"
+
+
+def test_results_join_those_of_other_cells_that_are_on_drive(drive, results):
+    write(drive / FOLDER)
+    write(results)
+    (results / "runs" / "p01.csv").rename(results / "runs" / "p03.csv")
+    keep_results(results, drive)
+    assert sorted(path.name for path in (results / "runs").glob("p*.csv")) == ["p01.csv", "p03.csv"]
 
 
 def test_what_is_on_drive_already_is_not_replaced(drive, results):

@@ -35,7 +35,7 @@ def keep_results(results: Path, drive: Path) -> str:
 
 def _move(folder: Path, kept: Path) -> int:
     """Move all files of `folder`; where `kept` has another of that name, to a folder of the time in it. How many."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]  # which hold nothing
     beside = kept / time.strftime("from_this_machine_%Y-%m-%dT%H-%M-%S")
     taken = any((kept / path.relative_to(folder)).exists() for path in files)
     for path in files:
