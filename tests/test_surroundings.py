@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from reproduction.checkout import REPOSITORY
+from reproduction.training import numerics
 from workflow import surroundings
 
 
@@ -78,6 +79,12 @@ def test_a_notebook_in_batch_sees_none_of_its_users_settings(tmp_path):
     } or pytest.fail(said)
     assert "inline" in json.loads(said)["backend"]
     assert "image/png" in drawn
+
+
+def test_what_lowers_precision_is_left_out_and_what_says_where_packages_are_stays():
+    packages = {"PYTHONPATH": "lib", "PYTHONNOUSERSITE": "1", "PYTHONUSERBASE": "/scratch/me"}
+    kept = surroundings.clean(dict.fromkeys(numerics.SWITCHES, "1") | packages)
+    assert kept == packages | {"PYTHONUTF8": "1"}
 
 
 def test_executed_notebooks_hold_one_line_of_a_progress_bar(tmp_path):

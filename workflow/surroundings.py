@@ -15,10 +15,10 @@ from pathlib import Path
 
 _LEFT_OUT = re.compile(
     r"ONEDNN|DNNL|MKL|ATEN|KMP_(?!DUPLICATE)|CUBLAS|TORCH|NVIDIA_TF32|NUMBA_(?!CACHE_DIR)"
-    r"|PYTHON(?!PATH$)|IPYTHON|JUPYTER|JPY|MPL|MATPLOTLIB"
+    r"|PYTHON(?!(?:PATH|NOUSERSITE|USERBASE)$)|IPYTHON|JUPYTER|JPY|MPL|MATPLOTLIB"
 )
 """Variables that begin so lower the precision of products, choose other kernels of a library, or configure Python,
-Jupyter and matplotlib for their user."""
+Jupyter and matplotlib for their user. What says where packages are stays: a kernel finds those of its launcher."""
 
 _SOCKET_PATH = 103  # bytes of a Unix socket's path: on macOS; on Linux 107
 _BELOW = len("/enorm-12345678/kernel-12")
