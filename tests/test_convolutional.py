@@ -221,6 +221,17 @@ def test_a_result_is_taken_as_it_is_and_one_that_does_not_fit_or_was_changed_is_
     run(outputs=outputs, **parameters | {"variant": "batch_norm", "momentum": 0.8})  # another training: not compared
     both = results.comparison(outputs, **parameters)
     assert both[["variant", "seed"]].values.tolist() == [["Baseline", 0], ["ENorm", 0]]
+    folder = outputs / "digits_width_0.0078125_epochs_1"
+    of_ours = (folder / "baseline_seed_0.json").read_text()
+    found = json.loads(of_ours)
+    found["data"] |= {"description": "other digits", "fingerprint": "0" * 64}
+    (folder / "baseline_seed_0.json").write_text(json.dumps(found))
+    with pytest.raises(ValueError, match=r"its runs are of different data, and not compared: digits .*; other digits"):
+        results.comparison(outputs, **parameters)
+    with pytest.raises(ValueError, match=r"baseline_seed_0.json: is of other digits .*, at hand is digits .*; give"):
+        run(outputs=outputs, **parameters | {"variant": "enorm", "seed": 1})
+    assert not (folder / "enorm_seed_1.json").exists()
+    (folder / "baseline_seed_0.json").write_text(of_ours)
     path = outputs / "digits_width_0.0078125_epochs_1" / "enorm_seed_0.csv"
     path.write_text(path.read_text().replace("False", "True"))
     with pytest.raises(ValueError, match=r"enorm_seed_0.json: it or its CSV is not as it was written"):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +77,45 @@ def read(path: Path) -> tuple[Parameters, pd.DataFrame]:
 
 def comparison(outputs: str | Path, **parameters: object) -> pd.DataFrame:
     """The rows of all runs under `outputs` with these parameters but any variant and seed: the first two columns, the
-    variant by its title, and then those of `training.Rows`. Raises ValueError as `read` does."""
-    checked = check_parameters(parameters)
-    frames = []
-    for path in sorted(Files(Path(outputs), checked).folder.glob("*_seed_*.json")):
+    variant by its title, and then those of `training.Rows`. Raises ValueError as `read` does, and where they are not
+    all of the same data."""
+    files = Files(Path(outputs), check_parameters(parameters))
+    frames, data = [], set()
+    for path in sorted(files.folder.glob("*_seed_*.json")):
         there, frame = read(path)
-        if there.effective == checked.model_copy(update={"variant": there.variant, "seed": there.seed}).effective:
+        if _is_comparable(there, files.parameters):
             frame.insert(0, "variant", there.title)
             frame.insert(1, "seed", there.seed)
             frames.append(frame)
+            data.add(_data_of(path))
+    if len(data) > 1:
+        raise ValueError(f"{files.folder}: its runs are of different data, and not compared: {'; '.join(sorted(data))}")
     return pd.concat(frames, ignore_index=True)
+
+
+def check_data(files: Files, dataset: Dataset) -> None:
+    """Raise ValueError where the run of `files` would be of other data than those that it is to be compared with."""
+    ours = _in_words({"description": dataset.description, "fingerprint": dataset.fingerprint})
+    for path in sorted(files.folder.glob("*_seed_*.json")):
+        if path == files.json:
+            continue
+        with suppress(ValueError):  # `comparison` names what is damaged
+            there, _ = read(path)
+            if _is_comparable(there, files.parameters) and (theirs := _data_of(path)) != ours:
+                break
+    else:
+        return
+    raise ValueError(f"{path}: is of {theirs}, at hand is {ours}; give another folder for outputs")
+
+
+def _is_comparable(one: Parameters, other: Parameters) -> bool:
+    """Whether they differ in variant and seed at most."""
+    return one.effective == other.model_copy(update={"variant": one.variant, "seed": one.seed}).effective
+
+
+def _data_of(path: Path) -> str:
+    return _in_words(json.loads(path.read_text(encoding="utf-8"))["data"])
+
+
+def _in_words(data: dict) -> str:
+    return f"{data['description']} (fingerprint {data['fingerprint'][:12]})"

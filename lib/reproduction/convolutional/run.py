@@ -33,6 +33,7 @@ def run(
         files.checkpoint.unlink(missing_ok=True)
     if remake or not files.json.exists():
         dataset = datasets.load(checked.dataset)
+        results.check_data(files, dataset)
         rows = _train(checked, dataset, torch_device, files.checkpoint)
         results.write(files, rows, dataset, devices.describe_device(torch_device))
         files.checkpoint.unlink(missing_ok=True)
