@@ -17,7 +17,7 @@ from reproduction.files import atomically
 from reproduction.protocol.data_sets import DATA_SETS
 from reproduction.protocol.history import History
 from reproduction.protocol.parameters import Parameters, check_parameters
-from reproduction.protocol.variants import VARIANTS
+from reproduction.protocol.variants import DEPTHS, IN_2019, VARIANTS
 from reproduction.training import checkpoints, devices
 from reproduction.training.loop import train
 
@@ -99,7 +99,9 @@ def _settings(parameters: Parameters) -> str:
     of = "as given"
     if parameters.learning_rate is None:
         own = DATA_SETS[parameters.dataset].learning_rate
-        of = "the rate for this data set" if own else "Table 1 of the 2019 report"
+        in_table_1 = parameters.variant in IN_2019 and parameters.p in DEPTHS
+        of = "Table 1 of the 2019 report" if in_table_1 else "the variant's own, in variants.py"
+        of = "the rate for this data set" if own else of
     return f"{parameters.dataset}, initial learning rate {parameters.initial_learning_rate:g} ({of})"
 
 
