@@ -9,6 +9,7 @@ itself. So what was truncated or edited is recognised, and rows whose JSON was n
 
 import hashlib
 import io
+import itertools
 import json
 import time
 from collections import Counter
@@ -227,7 +228,11 @@ def sealed(metadata: dict) -> dict:
 
 def set_aside(files: CellFiles) -> list[Path]:
     """Move a cell's results out of the way, to a folder of the time beside `runs`; returns where they are now."""
-    folder = files.runs.parent / "set_aside" / time.strftime("%Y-%m-%dT%H-%M-%S") / files.variant
+    place = files.runs.parent / "set_aside"
+    now = time.strftime("%Y-%m-%dT%H-%M-%S")
+    names = itertools.chain([now], (f"{now}.{k}" for k in itertools.count(2)))  # several are put aside within a second
+    folders = (place / name / files.variant for name in names)
+    folder = next(own for own in folders if not any((own / path.name).exists() for path in (files.csv, files.json)))
     moved = []
     for path in (files.csv, files.json):
         if path.exists():
