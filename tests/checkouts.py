@@ -10,14 +10,24 @@ from reproduction.checkout import REPOSITORY
 
 def copy_checkout(folder: Path) -> Path:
     """Copy the repository's files to `folder`, less the outputs that are kept in it."""
-    listed = ["git", "-C", str(REPOSITORY), "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines():
+    for name in _files():
         source, target = REPOSITORY / name, folder / name
         if source.is_file() and not name.startswith("outputs/"):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
             target.chmod(source.stat().st_mode)
     return folder
+
+
+def _files() -> list[str]:
+    """Those that git knows or would add; without git, as in an archive of the repository, those that it came with."""
+    if (REPOSITORY / ".git").exists():
+        listed = ["git", "-C", str(REPOSITORY), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        done = subprocess.run(listed, capture_output=True, encoding="utf-8", check=True)
+        return done.stdout.rstrip("\0").split("\0")
+    made = {".venv", ".pytest_cache", ".ruff_cache", "__pycache__", "data", "outputs", "site"}
+    relative = (path.relative_to(REPOSITORY) for path in REPOSITORY.rglob("*"))
+    return [path.as_posix() for path in relative if not made & set(path.parts)]
 
 
 def environment() -> dict[str, str]:

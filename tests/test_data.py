@@ -124,6 +124,8 @@ def test_the_binary_layout_is_read_in_order(root):
     assert torch.equal(dataset.train_labels, records[: 5 * RECORDS, 0].long())
     assert torch.equal(dataset.test_images, records[5 * RECORDS :, 1:])
     assert torch.equal(dataset.test_labels, records[5 * RECORDS :, 0].long())
+    assert dataset.mean == (0.4914, 0.4822, 0.4465)
+    assert dataset.std == (0.2023, 0.1994, 0.2010)
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "data_batch_5", "test_batch"])
@@ -353,5 +355,3 @@ def test_cifar10_is_cifar10():
     assert dataset.train_images[0, :5].tolist() == [59, 43, 50, 68, 98]
     means = [float(dataset.train_images[:, c * 1024 : (c + 1) * 1024].sum()) / (50_000 * 1024 * 255) for c in range(3)]
     assert means == pytest.approx([0.49139965, 0.48215826, 0.44653075], abs=1e-5)
-    assert dataset.mean == (0.4914, 0.4822, 0.4465)
-    assert dataset.std == (0.2023, 0.1994, 0.2010)

@@ -99,9 +99,7 @@ def test_the_backend_that_builds_what_has_no_wheel_is_in_it():
 
 @pytest.fixture(scope="module")
 def uv(tmp_path_factory) -> str:
-    uv = shutil.which("uv")
-    if not uv:
-        pytest.skip("needs uv")
+    uv = shutil.which("uv") or pytest.importorskip("uv").find_uv_bin()
     target = str(tmp_path_factory.mktemp("target"))
     command = [uv, "pip", "install", "--dry-run", "--no-deps", "--target", target, "packaging"]
     if subprocess.run(command, capture_output=True).returncode:

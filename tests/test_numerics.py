@@ -26,6 +26,8 @@ def test_a_run_does_not_depend_on_how_the_process_was_set(name, small_digits):
     try:
         change(another)
         disturbed, _ = loop.train(TINY, small_digits, CPU)
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert (torch.tensor(1e-39) * 1).item() > 0  # or denormals are flushed, of which this training has none
     finally:
         change(usual)
     assert disturbed.rows == undisturbed.rows

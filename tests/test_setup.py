@@ -323,9 +323,7 @@ def test_a_python_without_ensurepip_is_named_with_what_mends_it_and_uv_needs_non
     said = done.stderr.splitlines()[-1]
     assert said.startswith(f"No .venv was made: {python} cannot install pip: ")
     assert said.endswith(f"`apt install python3.{sys.version_info.minor}-venv` mends that.")
-    uv = shutil.which("uv")
-    if not uv:
-        pytest.skip("without uv: that it needs no pip is not tried")
+    uv = shutil.which("uv") or pytest.importorskip("uv").find_uv_bin()
     (tmp_path / "bin" / "uv").symlink_to(uv)
     done = start(checkout, environment | {"PIP_INDEX_URL": "file:///nowhere", "UV_RESOLUTION": "lowest"})
     assert_is_the_lock(launched(done), checkout)

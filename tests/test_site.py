@@ -19,7 +19,8 @@ from reproduction.evidence.site import colours, interactive, notebooks, text
 from reproduction.protocol.profiles import load_profile
 from workflow import run_site
 
-PROFILES = sorted(path.parent.name for path in REPOSITORY.glob("outputs/*/report.md"))
+PROFILES = sorted(path.stem for path in REPOSITORY.glob("config/*.yaml") if path.stem != "demo")
+PROFILES = [name for name in PROFILES if (REPOSITORY / "outputs" / name / "report.md").exists()]
 
 
 class Page(html.parser.HTMLParser):
