@@ -94,7 +94,9 @@ def load_profile(name: str, folder: Path | None = None) -> Profile:
     folder = folder or REPOSITORY / "config"
     path = folder / f"{name}.yaml"
     if not path.is_file() or path.parent != folder:  # "../config/demo" would put its results elsewhere
-        raise ValueError(unknown("profile", name, [*sorted(known.stem for known in folder.glob("*.yaml")), "studies"]))
+        raise ValueError(
+            unknown("profile", name, [*sorted(known.stem for known in folder.glob("*.yaml")), "studies", "site"])
+        )
     content = read_mapping(path, ", ".join(_Keys.model_fields))
     try:
         profile = Profile(name=name, **_Keys.model_validate(content).model_dump())
