@@ -334,6 +334,14 @@ def test_page_holds_its_images_and_equations_and_no_script(tmp_path):
         html.page("# A\n\n![](b.png)", tmp_path)
 
 
+def test_the_report_of_another_folder_leads_to_its_own_runs(grid, tmp_path):
+    report.write(grid, tmp_path / "mine")
+    for name in ("appendix.md", "report.html"):
+        text = (tmp_path / "mine" / name).read_text()
+        assert f"outputs/{grid.profile.name}/" not in text
+        assert f"./run_all.sh {grid.profile.name} --outputs {tmp_path / 'mine'} --dry-run" in text
+
+
 def test_results_that_are_set_aside_are_whole_and_out_of_the_way(outputs, grid):
     files = CellFiles(outputs / "runs", "baseline", 0)
     content = [files.csv.read_bytes(), files.json.read_bytes()]
@@ -341,6 +349,9 @@ def test_results_that_are_set_aside_are_whole_and_out_of_the_way(outputs, grid):
     assert [path.read_bytes() for path in moved] == content
     assert not files.csv.exists() and not files.json.exists()
     assert results.set_aside(files) == []
+    files.csv.write_text("another, put aside within the same second")
+    (second,) = results.set_aside(files)
+    assert second.read_text().startswith("another") and [path.read_bytes() for path in moved] == content
     for path, target in zip(moved, (files.csv, files.json), strict=True):
         path.rename(target)
     assert json.loads(files.json.read_text()) == grid.results["baseline", 0].metadata

@@ -26,19 +26,31 @@ HEADLINES = ("norms_or_rates", "rates", "biases", "small_batches")
 
 
 def page(
-    grid: Grid, frames: dict[str, pd.DataFrame], base: str = "", root: str = "../../", more: str | None = None
+    grid: Grid,
+    frames: dict[str, pd.DataFrame],
+    base: str = "",
+    root: str = "../../",
+    more: str | None = None,
+    folder: str = "",
 ) -> str:
     """The report in Markdown, made of `frames` as `all_tables` gives them; links to its tables, figures and notebooks
-    start with `base`, others with `root`. `more` is where the appendix is."""
-    return _render("page.md.j2", grid, frames, base, root, more or f"{base}appendix.md")
+    start with `base`, others with `root`. `more` is where the appendix is; `folder` where the runs are, for who is in
+    the repository's folder (default: the profile's own)."""
+    return _render("page.md.j2", grid, frames, base, root, more or f"{base}appendix.md", folder)
 
 
-def appendix(grid: Grid, frames: dict[str, pd.DataFrame], base: str = "", root: str = "../../") -> str:
+def appendix(
+    grid: Grid, frames: dict[str, pd.DataFrame], base: str = "", root: str = "../../", folder: str = ""
+) -> str:
     """What is behind the page, likewise."""
-    return _render("appendix.md.j2", grid, frames, base, root, "")
+    return _render("appendix.md.j2", grid, frames, base, root, "", folder)
 
 
-def _render(template: str, grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str, more: str) -> str:
+def _render(
+    template: str, grid: Grid, frames: dict[str, pd.DataFrame], base: str, root: str, more: str, folder: str
+) -> str:
+    own = f"outputs/{grid.profile.name}"
+    command = f"./run_all.sh {grid.profile.name}" + f" --outputs {folder}" * (folder not in ("", own))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -49,6 +61,8 @@ def _render(template: str, grid: Grid, frames: dict[str, pd.DataFrame], base: st
         base=base,
         root=root,
         more=more,
+        folder=folder or own,
+        command=command,
         base_of_studies=f"{root}outputs/studies/",
         titles={name: variant.title for name, variant in VARIANTS.items()},
         **_about_the_protocol(grid),
@@ -82,8 +96,8 @@ def _asked_runs(result: Result) -> int:
 def _about_the_protocol(grid: Grid) -> dict[str, object]:
     profile = grid.profile
     return {
-        "folder": f"outputs/{profile.name}",
         "profile": profile,
+        "data_set": DATA_SETS[profile.dataset],
         "learning_rate": profile.learning_rate or DATA_SETS[profile.dataset].learning_rate,  # else Table 1's
         "rates_table": markdown.rates(grid),
         "rates_from": _rates_from(profile),

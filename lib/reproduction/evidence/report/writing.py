@@ -30,10 +30,13 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
     for name, figure in all_figures(grid, frames).items():
         written += figures.write(figure, outputs / "figures" / name)
     root = f"{os.path.relpath(REPOSITORY, outputs)}/"
-    report, more = page(grid, frames, root=root), appendix(grid, frames, root=root)
+    inside = outputs.resolve().is_relative_to(REPOSITORY)
+    folder = os.path.relpath(outputs.resolve(), REPOSITORY) if inside else str(outputs.resolve())
+    report = page(grid, frames, root=root, folder=folder)
+    more = appendix(grid, frames, root=root, folder=folder)
     written.append(_write_text(report, outputs / "report.md"))
     written.append(_write_text(more, outputs / "appendix.md"))
-    both = page(grid, frames, root=root, more="#appendix") + more
+    both = page(grid, frames, root=root, more="#appendix", folder=folder) + more
     written.append(_write_text(html.page(both, outputs), outputs / "report.html"))
     if grid.profile.name == "paper" and outputs.resolve() == REPOSITORY / "outputs" / "paper":
         written.append(_write_text(page(grid, frames, base="outputs/paper/", root=""), REPOSITORY / "report.md"))
