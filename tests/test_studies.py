@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
@@ -155,6 +156,22 @@ def test_differences_are_paired_by_seed_and_leave_out_runs_that_diverged():
 def test_verdict_follows_from_the_interval(accuracies, verdict):
     table = effects.differences(runs(protocol=[0.50, 0.60, 0.40], other=accuracies), "protocol", ["variant"])
     assert table["verdict"].tolist() == [verdict]
+
+
+def test_a_mean_over_depths_has_the_noise_of_the_pairs_of_each_depth_and_none_from_how_depths_differ():
+    pair = {"variant": "enorm", "diverged": False}
+    accuracies = {(3, 0): (0.50, 0.51), (3, 1): (0.50, 0.53), (9, 0): (0.50, 0.60), (9, 1): (0.50, 0.62)}
+    rows = [
+        pair | {"condition": condition, "p": p, "seed": seed, "test_accuracy": accuracy}
+        for (p, seed), both in accuracies.items()
+        for condition, accuracy in zip(("protocol", "other"), both, strict=True)
+    ]
+    (row,) = effects.differences(pd.DataFrame(rows), "protocol", ["variant"], over_depths=True).to_dict("records")
+    assert (row["difference"], row["verdict"]) == (pytest.approx(6.5), "matters")
+    assert row["half_width"] == pytest.approx(4.303 * 2**0.5 * (1 / 8 + 1 / 8) ** 0.5, rel=1e-3)  # t with 2 degrees
+    single = pd.DataFrame([row for row in rows if row["seed"] == 0])
+    (row,) = effects.differences(single, "protocol", ["variant"], over_depths=True).to_dict("records")
+    assert math.isnan(row["half_width"]) and row["verdict"] == "not known"
 
 
 def test_an_answer_is_current_until_the_runs_it_read_or_what_computes_them_change(tmp_path, monkeypatch):
