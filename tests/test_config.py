@@ -115,6 +115,7 @@ def test_good_profile_is_accepted(tmp_path):
     ("arguments", "said"),
     [
         (["demmo"], "unknown profile 'demmo' (did you mean 'demo'?)"),
+        (["sites"], "unknown profile 'sites' (did you mean 'site'?)"),
         (["demo", "--device", "tpu"], "device = 'tpu'"),
         (["demo", "--jobs", "0"], "is '0'; allowed are whole numbers from 1"),
         (["demo", "--threads", "two"], "is 'two'"),

@@ -1,5 +1,6 @@
 """A batch run does not depend on what its user has set for other work, nor on how much of the machine it may use."""
 
+import argparse
 import json
 import os
 import stat
@@ -13,7 +14,7 @@ import pytest
 
 from reproduction.checkout import REPOSITORY
 from reproduction.training import numerics
-from workflow import surroundings
+from workflow import batch, surroundings
 
 
 def run_notebook(tmp_path: Path, cells: list[str], **environment: str) -> list[str]:
@@ -111,6 +112,26 @@ def test_a_user_without_a_home_gets_one(tmp_path):
         assert os.access(home, os.W_OK) and stat.S_IMODE(home.stat().st_mode) == 0o700
         home.rmdir()
     assert surroundings.with_home({"HOME": str(tmp_path)}) == {"HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("cores", "gibibytes", "asked", "jobs", "threads"),
+    [
+        (8, 64, {}, 8, 1),
+        (8, 7, {}, 3, 2),  # 2 GiB for each
+        (8, 1, {}, 1, 8),
+        (8, 64, {"jobs": 2}, 2, 4),
+        (8, 64, {"jobs": 2, "threads": 1}, 2, 1),
+        (1, 64, {"jobs": 3}, 3, 1),
+    ],
+)
+def test_as_many_jobs_run_as_cores_and_memory_allow(monkeypatch, cores, gibibytes, asked, jobs, threads):
+    monkeypatch.setattr(surroundings, "cores", lambda: cores)
+    monkeypatch.setattr(surroundings, "gibibytes", lambda: gibibytes)
+    arguments = {"cluster": None, "device": "cpu", "jobs": None, "threads": None} | asked
+    placement = batch.place(argparse.Namespace(**arguments))
+    assert placement.options[:4] == ["--cores", str(jobs * threads), "--jobs", str(jobs)]
+    assert placement.threads == threads
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux: binds itself to one core")
