@@ -49,7 +49,6 @@ DETAILS = {
     "independent": {"variant": "baseline", "draws": "independent"},
     "warmup": {"variant": "baseline", "epochs": 2, "warmup": 1},
     "initial_cycles": {"variant": "baseline", "initial_cycles": 5},
-    "published": {"variant": "enorm_batch_norm", "p": 15, "epochs": 2, "decay": "published"},
     "path_ratio": {"variant": "path_sgd", "path_ratio": "none"},
 }
 """Details of the protocol changed, in float32."""
