@@ -96,12 +96,14 @@ def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files
 
 def _settings(parameters: Parameters) -> str:
     """What a reader should know of a training before it starts, in one line."""
-    of = "as given"
-    if parameters.learning_rate is None:
-        own = DATA_SETS[parameters.dataset].learning_rate
-        in_table_1 = parameters.variant in IN_2019 and parameters.p in DEPTHS
-        of = "Table 1 of the 2019 report" if in_table_1 else "the variant's own, in variants.py"
-        of = "the rate for this data set" if own else of
+    if parameters.learning_rate is not None:
+        of = "as given"
+    elif DATA_SETS[parameters.dataset].learning_rate:
+        of = "the rate for this data set"
+    elif parameters.variant in IN_2019 and parameters.p in DEPTHS:
+        of = "Table 1 of the 2019 report"
+    else:
+        of = "the variant's own, in variants.py"
     return f"{parameters.dataset}, initial learning rate {parameters.initial_learning_rate:g} ({of})"
 
 
