@@ -83,7 +83,7 @@ def _judge(claim: Claim, evidence: Evidence) -> Finding:
         return claim.predicate(evidence)
     if len(missing) == cells:
         return Finding("inconclusive", "no cell has been run yet")
-    if claim.rests_on == "runs":  # it says nothing without those of its depths
+    if claim.rests_on in ("ends", "means of all runs"):  # it says nothing without those of its depths
         return Finding("inconclusive", lacking)
     so_far = claim.predicate(evidence)
     return Finding("inconclusive", f"{lacking}; so far: {so_far.text}", so_far.estimate)

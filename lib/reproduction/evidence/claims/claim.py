@@ -15,8 +15,8 @@ class Claim:
     - rule: what `predicate` asks for
     - pair: the two whose difference is claimed to be positive, where it is one, for what was published of it
     - at: the depths that this is about; None: all of the protocol
-    - rests_on: the mean accuracies of cells; or how single runs ended; or something else than the grid's runs, so that
-      to leave some out turns nothing
+    - rests_on: the mean accuracies of cells, of the grid's runs or with those of studies; or how single runs ended; or
+      something else than the grid's runs, so that to leave some out turns nothing
     """
 
     name: str
@@ -27,4 +27,4 @@ class Claim:
     rule: str
     pair: tuple[str, str] | None = None
     at: tuple[int, ...] | None = None
-    rests_on: Literal["means", "runs", "else"] = "means"
+    rests_on: Literal["means", "means of all runs", "ends", "else"] = "means"

@@ -49,7 +49,7 @@ def better_at(a: str, b: str, share: float) -> Predicate:
         if not compared.at:
             return Finding("inconclusive", str(compared))
         least = int(np.ceil(share * compared.depths - 1e-9))
-        probability = compared.probability_ahead(least)
+        probability = evidence.compare_depths(a, b).probability_ahead(least)
         text = f"{compared}; that it truly is ahead at {least} or more has probability {probability:.2f}"
         return Finding(by_probability(probability), text, compared.mean)
 
@@ -60,11 +60,12 @@ def best_at_most(variant: str, among: Sequence[str], at: Callable[[int], bool] =
     """`variant` is the most accurate one of `among` at more than half of the depths that `at` chooses."""
 
     def predicate(evidence: Evidence) -> Finding:
-        common = set.intersection(*(set(evidence.cells.get(name, ())) for name in among))
+        alone = evidence.cells_alone
+        common = set.intersection(*(set(alone.get(name, ())) for name in among))
         depths = sorted(p for p in common if at(p))
         if not depths:
             return Finding("inconclusive", "no depth at which all of them trained")
-        cells = {name: [evidence.cells[name][p] for p in depths] for name in among}
+        cells = {name: [alone[name][p] for p in depths] for name in among}
         best = [max(among, key=lambda name: cells[name][k].mean) for k in range(len(depths))]
         count = best.count(variant)
         others = {VARIANTS[name].title: best.count(name) for name in among if name != variant and name in best}

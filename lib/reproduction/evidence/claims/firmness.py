@@ -1,5 +1,5 @@
-"""How firm a verdict is: whether it turns when a run, a cell or a depth is left out, and how likely new seeds would
-give the same."""
+"""How firm a verdict is: whether it turns when a run, a cell, a depth or a seed is left out, and how likely new seeds
+would give the same."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -13,7 +13,6 @@ from reproduction.evidence import draws
 from reproduction.evidence.claims.claim import Claim
 from reproduction.evidence.claims.evidence import Evidence
 from reproduction.evidence.claims.finding import Verdict
-from reproduction.evidence.stratified import Cell
 
 DRAWS = 1024
 """So often new seeds are drawn: a probability of 90 % is good to 2 points then."""
@@ -21,10 +20,13 @@ DRAWS = 1024
 FIRM = 0.9
 """A firm verdict turns with nothing left out, and would come again with this probability or more."""
 
+_KINDS = {"run": ["variant", "p", "seed"], "cell": ["variant", "p"], "depth": ["p"], "seed": ["seed"]}
+"""What is left out, and the columns that tell which."""
+
 
 @dataclass(frozen=True)
 class Firmness:
-    """- turned: for runs, cells and depths, how many of how many turn the verdict when left out
+    """- turned: for runs, cells and depths (and seeds), how many of how many turn the verdict when left out
     - again: the probability of the same verdict with new seeds; NaN where it does not rest on accuracies alone
     """
 
@@ -37,31 +39,34 @@ class Firmness:
 
     def __str__(self) -> str:
         turning = [f"{turned} of {n} {what}s" for what, (turned, n) in self.turned.items() if turned]
-        words = f"turns without one of {' or '.join(turning)}" if turning else "no run, cell or depth turns it"
+        *kinds, last = [what for what, (_, n) in self.turned.items() if n] or self.turned
+        words = (
+            f"turns without one of {' or '.join(turning)}" if turning else f"no {', '.join(kinds)} or {last} turns it"
+        )
         return words if np.isnan(self.again) else f"{words}; new seeds: the same in {100 * self.again:.0f} %"
 
 
 @dataclass(frozen=True)
 class Rest:
-    """The evidence without one run, cell or depth (`what`); `variant` is None for a depth."""
+    """The evidence without one run, cell, depth or seed (`what`); `variant` and `p` are None where it is of all."""
 
     what: str
     variant: str | None
-    p: int
+    p: int | None
     evidence: Evidence
 
 
 def with_one_left_out(evidence: Evidence) -> list[Rest]:
-    """`evidence` without each single run, those of studies too, each cell and each depth."""
+    """`evidence` without each single run, those of studies too, each cell, each depth and each seed."""
     rests = []
-    for what, columns in (("run", ["variant", "p", "seed"]), ("cell", ["variant", "p"]), ("depth", ["p"])):
+    for what, columns in _KINDS.items():
         places = pd.concat(
             [frame[columns] for frame in (evidence.runs, evidence.further) if len(frame)] or [pd.DataFrame()]
         )
         for place in places.drop_duplicates().itertuples(index=False):
             runs, further = (_without(frame, place._asdict()) for frame in (evidence.runs, evidence.further))
             rest = dataclasses.replace(evidence, runs=runs, further=further)
-            rests.append(Rest(what, getattr(place, "variant", None), place.p, rest))
+            rests.append(Rest(what, getattr(place, "variant", None), getattr(place, "p", None), rest))
     return rests
 
 
@@ -73,10 +78,14 @@ def _without(frame: pd.DataFrame, place: dict[str, object]) -> pd.DataFrame:
 
 def how_firm(claim: Claim, evidence: Evidence, verdict: Verdict, rests: Iterable[Rest]) -> Firmness:
     """`rests` as `with_one_left_out` gives them, which serve all claims. Those do not count that leave out what no
-    mean is made of (a study's run), or all that the claim is about: to be judged, a claim about p = 19 needs that."""
-    turned = {"run": [], "cell": [], "depth": []}
+    mean is made of (a study's run), or all that the claim is about: to be judged, a claim about p = 19 needs that.
+
+    How runs of one seed end may be one draw, so a claim about that is judged without each seed too, where every cell
+    keeps a run.
+    """
+    turned = {what: [] for what in _KINDS if what != "seed" or claim.rests_on == "ends"}
     for rest in rests:
-        if rest.variant not in (None, *claim.variants) or (claim.at and rest.p not in claim.at):
+        if rest.what not in turned or not _counts(claim, rest, evidence):
             continue
         if claim.rests_on == "means" and len(rest.evidence.runs) == len(evidence.runs):
             continue
@@ -86,24 +95,26 @@ def how_firm(claim: Claim, evidence: Evidence, verdict: Verdict, rests: Iterable
     return Firmness({what: (sum(each), len(each)) for what, each in turned.items()}, _again(claim, evidence, verdict))
 
 
+def _counts(claim: Claim, rest: Rest, evidence: Evidence) -> bool:
+    if rest.what == "seed":
+        return _places(claim, rest.evidence) == _places(claim, evidence)
+    return rest.variant in (None, *claim.variants) and rest.p in (claim.at or (rest.p,))
+
+
+def _places(claim: Claim, evidence: Evidence) -> set[tuple[str, int]]:
+    """The cells (variant, p) that the claim is about and that have a run."""
+    runs = pd.concat([evidence.all_runs(variant) for variant in claim.variants])
+    runs = runs[runs["p"].isin(claim.at)] if claim.at else runs
+    return set(runs[["variant", "p"]].itertuples(index=False, name=None))
+
+
 def _again(claim: Claim, evidence: Evidence, verdict: Verdict) -> float:
-    """How often the verdict is the same with new means of all cells, drawn where new seeds may put them.
-
-    A new mean of n runs is off the true one by s / sqrt(n), and so is the one that was measured: together by sqrt(2) of
-    that. The deviations stay as they are.
-    """
-    known = all(cell.freedom for own in evidence.cells.values() for cell in own.values())
-    if claim.rests_on != "means" or not known:
+    """How often the verdict is the same with new means of all cells, drawn where new seeds may put them."""
+    found = evidence.cells if claim.rests_on == "means" else evidence.cells_of_all_runs
+    known = all(cell.freedom for own in found.values() for cell in own.values())
+    if not claim.rests_on.startswith("means") or not known:
         return float("nan")
-    cells = {name: evidence.cells[name] for name in claim.variants if name in evidence.cells}
-    points = stats.norm.ppf(draws.uniform(DRAWS, sum(map(len, cells.values()))))
-    same = 0
-    for point in points:
-        offset = iter(point)
-        new = {v: {p: _moved(cell, next(offset)) for p, cell in own.items()} for v, own in cells.items()}
-        same += claim.predicate(evidence.with_cells(evidence.cells | new)).verdict == verdict
-    return same / len(points)
-
-
-def _moved(cell: Cell, normal: float) -> Cell:
-    return dataclasses.replace(cell, mean=cell.mean + normal * cell.deviation * np.sqrt(2 / cell.n))
+    cells = [(name, p) for name in claim.variants for p in found.get(name, ())]
+    points = stats.norm.ppf(draws.uniform(DRAWS, len(cells))).tolist()
+    again = [claim.predicate(evidence.with_new_seeds(dict(zip(cells, own, strict=True)))) for own in points]
+    return sum(finding.verdict == verdict for finding in again) / len(again)

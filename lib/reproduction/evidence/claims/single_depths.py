@@ -1,6 +1,7 @@
 """Predicates about single depths, and about how runs end. They take every run of their cells that there is, those of
 studies too."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,8 @@ import pandas as pd
 from scipy import stats
 
 from reproduction.evidence.claims.evidence import Evidence
-from reproduction.evidence.claims.finding import Finding, Verdict, by_probability
+from reproduction.evidence.claims.finding import SURE, Finding, Verdict, by_probability
+from reproduction.evidence.stratified import Cell
 
 _NO_RUN_AT_19 = Finding("not tested", "no run at p = 19")
 
@@ -21,27 +23,42 @@ class _Line:
     predicted: float
     half: float  # half the 95 % prediction interval
     p_value: float  # two-sided, of a mean as far from the line
+    fit: float  # the p-value of means as far from the line as those at p < 19; NaN where seeds' spread is not known
 
     @property
     def verdict(self) -> Verdict:
-        """Of the claim that it is low there: on the line or above it is evidence against that."""
+        """Of the claim that it is low there: on the line or above it is evidence against that. A line that does not fit
+        the smaller depths says nothing of p = 19."""
+        if self.fit <= 1 - SURE:
+            return "inconclusive"
         if self.at_19 < self.predicted - self.half:
             return "reproduced"
         return "inconclusive" if self.at_19 < self.predicted else "not reproduced"
 
 
-def _line(runs: pd.DataFrame) -> _Line:
+def _line(cells: dict[int, Cell]) -> _Line:
     """Least squares, with each depth's mean as one value: the prediction interval of Student's t for a further one."""
-    means = runs.groupby("p")["test_accuracy"].mean()
-    earlier = means[means.index < 19]
-    x, y = earlier.index.to_numpy(float), earlier.to_numpy()
+    earlier = {p: cell for p, cell in cells.items() if p < 19}
+    x, y = np.array(list(earlier), float), np.array([cell.mean for cell in earlier.values()])
     line = stats.linregress(x, y)
+    residuals, freedom = y - line.intercept - line.slope * x, len(x) - 2
     predicted = line.intercept + line.slope * 19
-    residual = np.sqrt(((y - line.intercept - line.slope * x) ** 2).sum() / (len(x) - 2))
+    residual = np.sqrt((residuals**2).sum() / freedom)
     deviation = residual * np.sqrt(1 + 1 / len(x) + (19 - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
-    t = (means[19] - predicted) / deviation
-    half = stats.t.ppf(0.975, len(x) - 2) * deviation
-    return _Line(means[19], predicted, half, 2 * stats.t.sf(abs(t), len(x) - 2))
+    t = (cells[19].mean - predicted) / deviation
+    half = stats.t.ppf(0.975, freedom) * deviation
+    p_value = 2 * stats.t.sf(abs(t), freedom)
+    return _Line(cells[19].mean, predicted, half, p_value, _fit(earlier.values(), residuals, freedom))
+
+
+def _fit(cells: Collection[Cell], residuals: np.ndarray, freedom: int) -> float:
+    """The p-value of the F-test for lack of fit: the means' distances from the line against the spread between seeds.
+    Cells of one pool share its degrees of freedom."""
+    known = sum({cell.pool: cell.freedom for cell in cells}.values())
+    if not all(cell.freedom for cell in cells):
+        return float("nan")
+    errors = np.array([cell.deviation / np.sqrt(cell.n) for cell in cells])
+    return float(stats.f.sf(((residuals / errors) ** 2).sum() / freedom, freedom, known))
 
 
 def low_at_19(evidence: Evidence) -> Finding:
@@ -56,14 +73,22 @@ def low_at_19(evidence: Evidence) -> Finding:
         return Finding("reproduced", "no run at p = 19 trained")
     if smaller["p"].nunique() < 3:
         return Finding("inconclusive", f"runs trained at {smaller['p'].nunique()} depths below p = 19, too few")
-    line = _line(trained)
+    line = _line(evidence.cells_of_all_runs["enorm_batch_norm"])
     text = (
         f"{100 * line.at_19:.2f} % at p = 19 ({_in_words(own)}); a line through p < 19 predicts "
         f"{100 * line.predicted:.2f} ± {100 * line.half:.2f} % (95 % prediction interval; p-value {line.p_value:.3f}). "
-        f"Training loss ends at {own['train_loss'].min():.2f} or more there, at {smaller['train_loss'].max():.2f} or "
-        f"less at smaller p{_by_the_authors(evidence)}"
     )
+    if line.fit <= 1 - SURE:
+        text += f"But accuracy does not follow a line there (lack of fit: p = {line.fit:.1g}). "
+    text += f"{_losses(own, smaller)}{_by_the_authors(evidence)}"
     return Finding(line.verdict, text)
+
+
+def _losses(own: pd.DataFrame, smaller: pd.DataFrame) -> str:
+    least, most, elsewhere = own["train_loss"].min(), own["train_loss"].max(), smaller["train_loss"].max()
+    if least > elsewhere:
+        return f"Training loss ends at {least:.2f} or more there, at {elsewhere:.2f} or less at smaller p"
+    return f"Training loss ends between {least:.2f} and {most:.2f} there, and at up to {elsewhere:.2f} at smaller p"
 
 
 def _by_the_authors(evidence: Evidence) -> str:
@@ -87,19 +112,21 @@ def better_with_other_seeds_at_19(evidence: Evidence) -> Finding:
         return _NO_RUN_AT_19
     own = runs[(runs["p"] == 19) & (runs["fate"] == "trained")].sort_values("seed")
     smaller = runs[(runs["p"] < 19) & (runs["fate"] == "trained")]["p"].nunique()
-    if len(own) < 2 or smaller < 3 or 19 not in evidence.cells.get("enorm_batch_norm", {}):
+    if len(own) < 2 or smaller < 3:
         return Finding("inconclusive", f"{len(own)} runs at p = 19 and {smaller} smaller depths: too few")
     first, others = float(own["test_accuracy"].iloc[0]), own["test_accuracy"].iloc[1:].astype(float)
-    cell = evidence.cells["enorm_batch_norm"][19]
-    line = _line(runs[runs["fate"] == "trained"])
+    cells = evidence.cells_of_all_runs["enorm_batch_norm"]
+    cell, line = cells[19], _line(cells)
     # How likely is it that the mean of many runs reaches the line, given these?
-    error = cell.deviation / np.sqrt(len(own))
+    error = cell.deviation / np.sqrt(cell.n)
     reaches = float(stats.t.sf((line.predicted - line.half - line.at_19) / error, cell.freedom)) if error else np.nan
     text = (
         f"the first run {100 * first:.2f} %, the mean of {len(others)} other{'s' * (len(others) > 1)} "
         f"{100 * others.mean():.2f} %; that many runs would bring the mean to within what the smaller depths predict "
         f"has probability {reaches:.2f}"
     )
+    if line.fit <= 1 - SURE:
+        return Finding("inconclusive", f"{text}, but accuracy does not follow their line")
     return Finding(by_probability(reaches) if reaches == reaches else "inconclusive", text)
 
 
