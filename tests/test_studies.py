@@ -169,6 +169,11 @@ def test_a_mean_over_depths_has_the_noise_of_the_pairs_of_each_depth_and_none_fr
     (row,) = effects.differences(pd.DataFrame(rows), "protocol", ["variant"], over_depths=True).to_dict("records")
     assert (row["difference"], row["verdict"]) == (pytest.approx(6.5), "matters")
     assert row["half_width"] == pytest.approx(4.303 * 2**0.5 * (1 / 8 + 1 / 8) ** 0.5, rel=1e-3)  # t with 2 degrees
+    other = [row | {"condition": "calm"} for row in rows if row["condition"] == "protocol"]  # its pairs are equal
+    both = effects.differences(pd.DataFrame(rows + other), "protocol", ["variant"], over_depths=True)
+    assert both["half_width"].tolist() == pytest.approx(
+        [2.776 * (1 / 2) ** 0.5 * (1 / 8 + 1 / 8) ** 0.5 * 2**0.5] * 2, rel=1e-3
+    )
     single = pd.DataFrame([row for row in rows if row["seed"] == 0])
     (row,) = effects.differences(single, "protocol", ["variant"], over_depths=True).to_dict("records")
     assert math.isnan(row["half_width"]) and row["verdict"] == "not known"

@@ -67,7 +67,8 @@ def accuracy_over_depth(
             axis.tick_params(labelleft=k % 2 == 1, labelbottom=k > len(variants) - 2)
     axes[0].set_xlabel("p (number of intermediary layers)")
     axes[0].set_ylabel("test accuracy")
-    _legend(figure, variants, runs, status, seed_spread, grey)
+    ended = set(status.loc[status["status"] != "missing", "variant"])
+    _legend(figure, [v for v in variants if v in ended] if len(axes) > 1 else variants, runs, status, seed_spread, grey)
     return figure
 
 

@@ -95,6 +95,7 @@ def curves_over_epochs(frame: pd.DataFrame, column: str, label: str, variants: l
     frame = frame[frame["variant"].isin(variants) & ~frame["diverged"]]
     if frame.empty:
         return None
+    variants = [name for name in variants if name in set(frame["variant"])]
     depths = np.sort(frame["p"].unique())
     if len(depths) > PANELS:
         frame = frame[frame["p"].isin(depths[np.linspace(0, len(depths) - 1, PANELS).round().astype(int)])]

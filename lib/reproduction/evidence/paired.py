@@ -3,12 +3,13 @@
 Test accuracies are in per cent, differences in points. A pair of which one run diverged counts as missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from reproduction.evidence import stratified
-from reproduction.evidence.stratified import NOTHING, Estimate
+from reproduction.evidence.statistics import pooled_deviation
+from reproduction.evidence.stratified import NOTHING, Cell, Estimate
 
 
 def accuracy(
@@ -26,6 +27,21 @@ def accuracy(
 def mean(differences: pd.Series) -> Estimate:
     """The mean over strata (the first level of the index), each with the same weight."""
     return stratified.estimate(differences, _strata(differences))
+
+
+def means(columns: Mapping[str, pd.Series]) -> dict[str, Estimate]:
+    """The `mean` of each, with one error for all: pairs of a stratum are taken to be equally far apart in each, which
+    few pairs of one alone cannot tell. NOTHING where one has no pair."""
+    groups = {name: own.dropna().groupby(_strata(own.dropna())) for name, own in columns.items()}
+    sizes = [n for own in groups.values() for n in own.size()]
+    noise = pooled_deviation(sizes, [s for own in groups.values() for s in own.std(ddof=1)])
+
+    def over_strata(own: pd.api.typing.SeriesGroupBy) -> Estimate:
+        parts = zip(own.mean(), own.size(), strict=True)
+        cells = [Cell(float(mean), int(n), noise.deviation, noise.freedom, "all") for mean, n in parts]
+        return stratified.contrast((1 / len(cells), cell) for cell in cells) if cells else NOTHING
+
+    return {name: over_strata(own) for name, own in groups.items()}
 
 
 def contrast(values: pd.Series, weights: dict[float, float]) -> Estimate:
