@@ -101,8 +101,8 @@ def _step(frames: dict[str, pd.DataFrame]) -> str:
     if before.trend.interval[0] > 0:
         half = before.trend.half_width
         return (
-            f"Up to p = {max(shallow)} it grows by {before.trend.mean:.1f} points (± {half:.1f}) for 10 more layers, "
-            f"and {where}, no more that is sure."
+            f"Up to p = {max(shallow)} it grows by {before.trend.mean:.1f} points (± {half:.1f}) for 10 more layers. "
+            f"{where.capitalize()}, that is {after.trend}, not told from none."
         )
     return (
         f"Most of that is one step: {before.mean.mean:.1f} points on average up to p = {max(shallow)} and "
