@@ -53,7 +53,8 @@ def locked(outputs: Path) -> Iterator[int]:
                     raise
                 time.sleep(1)
         for unfinished in outputs.rglob(".*.tmp"):
-            if not _is_alive(_writer(unfinished)):  # a notebook may be at work there, without the lock
+            writer = _writer(unfinished)  # None: the name is not one of ours, nor is the file
+            if writer is not None and not _is_alive(writer):  # a notebook may be at work there, without the lock
                 unfinished.unlink(missing_ok=True)
         yield file.fileno()
 
@@ -64,9 +65,9 @@ def _writer(temporary: Path) -> int | None:
     return int(number) if number.isdigit() else None
 
 
-def _is_alive(process: int | None) -> bool:
+def _is_alive(process: int) -> bool:
     try:
-        return bool(process) and os.kill(process, 0) is None  # signal 0 only asks
+        return bool(process) and os.kill(process, 0) is None  # signal 0 only asks; process 0 would be this group
     except PermissionError:  # another user's
         return True
     except (ProcessLookupError, OverflowError):
