@@ -1,6 +1,11 @@
 """What the launcher does with its outputs folder before anything runs there."""
 
+import errno
+import fcntl
+import os
 import subprocess
+
+import pytest
 
 from workflow import processes
 
@@ -16,3 +21,13 @@ def test_files_that_only_look_unfinished_are_kept(tmp_path):
     with processes.locked(tmp_path):
         assert not ours.exists()
         assert all(path.exists() for path in theirs)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with pytest.raises(OSError, match="No locks available") as error, processes.locked(tmp_path):
+        pass
+    assert error.value.filename == str(tmp_path / ".lock")

@@ -52,6 +52,8 @@ def locked(outputs: Path) -> Iterator[int]:
                 if not seconds_left:
                     raise
                 time.sleep(1)
+            except OSError as error:  # a file system without locks; the call itself names no file
+                raise OSError(error.errno, error.strerror, file.name) from error
         for unfinished in outputs.rglob(".*.tmp"):
             writer = _writer(unfinished)  # None: the name is not one of ours, nor is the file
             if writer is not None and not _is_alive(writer):  # a notebook may be at work there, without the lock
