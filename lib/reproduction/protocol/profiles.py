@@ -20,7 +20,8 @@ class _Keys(BaseModel):
     - repeats: for each variant, how many runs; their seeds are 0, 1, ...
     - depths: the numbers p of intermediary layers
     - dataset, epochs, learning_rate, precision: as in `Parameters`, the same for all cells
-    - parameters: any others of `Parameters`, for the cells whose variant has the parts that know them
+    - parameters: any others of `Parameters`, for the cells whose variant has the parts that know them; none of those
+      that the keys above say, and neither variant, p nor seeds
     - learning_rates: for some variants, an initial learning rate for each of the depths
     - precisions: for some variants, a precision of their own
     - first: what to train before the rest; each of its steps names variants, with the largest p of that step
@@ -39,6 +40,10 @@ class _Keys(BaseModel):
     learning_rates: dict[str, list[float]] = {}
     precisions: dict[str, str] = {}
     first: list[dict[str, int]] = []
+
+
+_SAID_ELSEWHERE = {name: name for name in _Keys.model_fields if name in Parameters.model_fields}
+_SAID_ELSEWHERE |= {"variant": "repeats", "p": "depths", "seeds": "repeats"}
 
 
 class Profile(_Keys):
@@ -61,6 +66,9 @@ class Profile(_Keys):
         for step in self.first:
             for variant in step.keys() - self.repeats.keys():
                 raise ValueError(f"first: {variant} is not in repeats")
+        for name, key in _SAID_ELSEWHERE.items():  # `parameters` would replace it in every cell, unseen
+            if name in self.parameters:
+                raise ValueError(f"parameters: holds {name}; that is said by the profile's own key {key}")
         return [self._cell(variant, p) for p in self.depths for variant in self.repeats]
 
     def in_order(self) -> list[Parameters]:
