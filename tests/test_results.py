@@ -406,3 +406,13 @@ def test_a_result_keeps_the_rate_that_it_was_made_at_when_that_of_its_variant_ch
     result = results.read(CellFiles(tmp_path / "runs", "enorm", 0))
     assert result.parameters.initial_learning_rate == own
     assert not results.find(CellFiles(tmp_path / "runs", "enorm", 0), result.parameters).problem
+
+
+def test_a_cell_may_collect_more_runs_than_can_be_asked_for_at_once(written):
+    files, result = written
+    about = {name: result.metadata["data"][name] for name in ("name", "description", "fingerprint", "canonical")}
+    rows = result.frame[result.frame["seed"] == 3].to_dict("records")
+    more = History([row | {"seed": seed} for seed in range(100, 1100) for row in rows], [1.0, 1.0])
+    results.add(files, result.parameters, more, {"device": {}}, about)
+    assert results.read(files).parameters.seeds == (3, 5, *range(100, 1100))
+    assert find(files).missing == ()

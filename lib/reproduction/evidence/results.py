@@ -259,12 +259,13 @@ def read(files: CellFiles) -> Result:
     content = _counted(files, metadata)
     frame = _read_csv(content) if content else pd.DataFrame(columns=list(COLUMNS))
     seeds = [run["seed"] for run in metadata["runs"]] or [0]
-    try:
+    try:  # with one seed, since a cell may collect more runs than can be asked for at once
         parameters = check_parameters(
-            {"variant": metadata["variant"], "p": metadata["p"], "seeds": seeds, **metadata["parameters"]}
+            {"variant": metadata["variant"], "p": metadata["p"], "seeds": seeds[:1], **metadata["parameters"]}
         )
     except ValueError as error:
         raise ResultError(f"{files.json}: {error}") from None
+    parameters = parameters.model_copy(update={"seeds": tuple(seeds)})
     return Result(frame, _at_the_rate_of(frame, parameters), metadata, files.csv)
 
 
