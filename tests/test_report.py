@@ -13,6 +13,7 @@ import pytest
 from reproduction.evidence import figures, html, protocols, published, report, results, tables
 from reproduction.evidence.report.text import _single_runs
 from reproduction.evidence.results import CellFiles
+from reproduction.evidence.whole import TABLES, has_report
 from reproduction.protocol.profiles import Profile
 from reproduction.protocol.variants import IN_2019, VARIANTS, Variant
 from reproduction.run import run as run_cell
@@ -250,6 +251,24 @@ def test_summary_is_current_until_a_result_is_damaged(grid, outputs):
     assert not report.summary_is_current(tables.collect(PROFILE, outputs), outputs)
     files.csv.write_bytes(good)
     assert not report.summary_is_current(grid, outputs / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "deleted",
+    ["report.md", "appendix.md", "report.html", "figures/figure_2.svg", "figures/figure_2.png", "tables/status.csv"],
+)
+def test_a_report_is_whole_until_one_of_its_files_is_deleted(grid, outputs, tmp_path, deleted):
+    assert set(TABLES) <= set(report.all_tables(grid))
+    assert not has_report(tmp_path)
+    report.write(grid, tmp_path)
+    assert has_report(tmp_path)
+    (tmp_path / deleted).unlink()
+    assert not has_report(tmp_path)
+
+
+def test_a_report_of_nothing_is_whole_too(tmp_path):
+    report.write(tables.collect(PROFILE, tmp_path), tmp_path)
+    assert has_report(tmp_path)
 
 
 def test_a_diverged_run_is_not_in_the_mean_and_is_counted(grid):

@@ -16,10 +16,11 @@ import torch
 from reproduction import studies
 from reproduction.checkout import REPOSITORY
 from reproduction.data import datasets
-from reproduction.evidence import answers, effects, results
+from reproduction.evidence import answers, effects, results, whole
 from reproduction.evidence.results import CellFiles, ResultError
 from reproduction.protocol import revisions
 from reproduction.run import run as run_cell
+from workflow import run_studies
 
 TINY = {"variant": "enorm", "p": 0, "seeds": [0, 1], "epochs": 1, "learning_rate": 0.01, "dataset": "digits"}
 
@@ -197,6 +198,26 @@ def test_an_answer_is_current_until_the_runs_it_read_or_what_computes_them_chang
     assert answers.is_current(outputs)  # other runs of the same cell make no difference
     run_cell(**TINY, outputs=outputs / "plain", device="cpu", remake=True)
     assert not answers.is_current(outputs)
+
+
+@pytest.mark.parametrize(
+    "deleted", ["answer.md", "contents.json", "figures/map.svg", "figures/map.png", "tables/made.csv"]
+)
+def test_an_answer_is_there_until_one_of_its_files_is_deleted(tmp_path, deleted):
+    assert not whole.has_answer(tmp_path)
+    figure, _ = plt.subplots()
+    answers.write(tmp_path, "An answer.", {"map": (figure, "A map.")}, {"made": pd.DataFrame({"a": [1]})})
+    assert whole.has_answer(tmp_path)
+    (tmp_path / deleted).unlink()
+    assert not whole.has_answer(tmp_path)
+
+
+def test_the_launcher_makes_an_answer_again_whose_file_was_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(answers, "is_current", lambda folder: True)
+    for name in ("biases", "details"):
+        answers.write(tmp_path / name, "An answer.", {}, {})
+    (tmp_path / "details" / "answer.md").unlink()
+    assert run_studies.plan(tmp_path, ["biases", "details"]) == ["details"]
 
 
 def test_a_study_runs_as_a_notebook_and_leaves_its_answer(tmp_path):

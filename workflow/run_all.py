@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reproduction.checkout import REPOSITORY
 from reproduction.data import datasets
-from reproduction.evidence import results, tables
+from reproduction.evidence import results, tables, whole
 from reproduction.evidence.results import CellFiles
 from reproduction.protocol.parameters import Parameters
 from reproduction.protocol.profiles import Profile, load_profile
@@ -107,7 +107,8 @@ def summary_needed(arguments: argparse.Namespace, grid: tables.Grid, outputs: Pa
         return True
     from reproduction.evidence import report  # imports what draws figures, which takes a second
 
-    return not grid.problems and not report.summary_is_current(grid, outputs)
+    is_there = whole.has_report(outputs) and report.summary_is_current(grid, outputs)
+    return not grid.problems and not is_there
 
 
 def run(snakemake: Snakemake, grid: tables.Grid, needed: list[Parameters]) -> int:

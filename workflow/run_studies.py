@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from reproduction.data import datasets
-from reproduction.evidence import answers
+from reproduction.evidence import answers, whole
 from workflow.batch import (
     Snakemake,
     check_writable,
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
         datasets.load("cifar10")  # finds missing and damaged data before anything starts
         snakemake = Snakemake("studies.smk", arguments, placement, outputs, lock)
         failed = snakemake.make([f"{name}/.executed" for name in needed], remake=arguments.remake)
-        left = [name for name in needed if not answers.is_current(outputs / name)]
+        left = [name for name in needed if not is_done(outputs / name)]
         if failed or left:
             names, notebooks = ", ".join(left) or "a study", shown(outputs / "notebooks")
             hint = f"see the notebooks in {notebooks}{placement.logs}. What is done is kept; the same command goes on"
@@ -56,8 +56,13 @@ def main(arguments: argparse.Namespace) -> int:
 def plan(outputs: Path, studies: list[str]) -> list[str]:
     """Those of the studies to execute, cheap ones first; what there is, said in a line."""
     asked = [name for name in answers.STUDIES if name in studies]
-    needed = [name for name in asked if not answers.is_current(outputs / name)]
+    needed = [name for name in asked if not is_done(outputs / name)]
     total = len(asked)
     done = f"{total - len(needed)} of {total} are done in {shown(outputs)}"
     print(f"studies: {done}, {len(needed)} missing or out of date.")
     return needed
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the study whose folder this is has an answer of today, with all of its files."""
+    return whole.has_answer(folder) and answers.is_current(folder)
