@@ -29,6 +29,12 @@ def small(variant="enorm_batch_norm", **changes):
     return check_parameters(SMALL | {"variant": variant} | changes)
 
 
+def stop_after_one(rows):
+    if rows:
+        raise KeyboardInterrupt
+    return ""
+
+
 def names(network):
     return [name for name, layer in network.named_children() if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))]
 
@@ -177,6 +183,23 @@ def test_a_wrong_parameter_is_named_in_a_sentence(given, said, tmp_path):
         run(outputs=tmp_path, **{"variant": "enorm"} | given)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_was_cut_off_is_kept_while_another_learning_rate_is_tried(tmp_path, monkeypatch):
+    parameters = SMALL | {"variant": "enorm", "width": 1 / 128, "epochs": 2}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("reproduction.convolutional.run._describe", stop_after_one)
+        run(outputs=tmp_path, device="cpu", **parameters)
+    (checkpoint,) = tmp_path.rglob("*.checkpoint.pt")
+    run(outputs=tmp_path, device="cpu", **parameters | {"learning_rate": 0.02})
+    assert checkpoint.exists()
+    seen = []
+    monkeypatch.setattr("reproduction.convolutional.run._describe", lambda rows: seen.append(len(rows)) or "")
+    files = results.Files(tmp_path, check_parameters(parameters))
+    assert files.checkpoint == checkpoint
+    files.json.unlink()  # of the other learning rate
+    run(outputs=tmp_path, device="cpu", **parameters)
+    assert seen == [1, 2]
 
 
 @pytest.fixture(scope="module")

@@ -351,6 +351,21 @@ def test_a_training_that_was_cut_off_goes_on_whatever_seeds_are_asked_for_next(t
         assert [run["seed"] for run in results.read(files).runs][:2] == [3, 5]
 
 
+def test_what_was_cut_off_is_kept_while_something_else_is_tried(tmp_path, monkeypatch, capsys):
+    cut_off(monkeypatch, tmp_path)
+    (checkpoint,) = CellFiles(tmp_path / "runs", "enorm", 0).checkpoints()
+    run_cell(**TINY | {"epochs": 1}, outputs=tmp_path, device="cpu")
+    assert checkpoint.exists()
+    capsys.readouterr()
+    epochs = []
+    monkeypatch.setattr(
+        "reproduction.run._describe", lambda history, _: epochs.append(len(history.epoch_seconds)) or ""
+    )
+    run_cell(**TINY, outputs=tmp_path, device="cpu", remake=True)
+    assert set(epochs) == {1, 2}  # never 0: it went on
+    assert not checkpoint.exists()
+
+
 NAN = {
     "variant": "enorm_bias",
     "p": 19,

@@ -41,8 +41,9 @@ def run(
       (the 2019 report restarted such runs); their rows follow those of the others
     - remake: put aside what is there, and train all runs anew
 
-    A training that was cut off goes on from its last whole epoch. Raises ValueError, DataError or ResultError, in one
-    sentence; the last where the files hold results that do not fit these parameters.
+    A training that was cut off goes on from its last whole epoch; what is there of one with other parameters stays.
+    Raises ValueError, DataError or ResultError, in one sentence; the last where the files hold results that do not fit
+    these parameters.
     """
     checked = check_parameters(parameters)
     torch_device = devices.resolve_device(device)
@@ -60,7 +61,7 @@ def run(
     if found.missing:
         print(_settings(checked))
     while found.missing:
-        _train(checked.model_copy(update={"seeds": _next_seeds(files, found)}), dataset, torch_device, files)
+        _train(checked.model_copy(update={"seeds": _next_seeds(files, checked, found)}), dataset, torch_device, files)
         found = results.find(files, checked, restarts)
     if found.problem:
         raise ResultError(f"{found.problem}; {REMEDY}")
@@ -69,7 +70,7 @@ def run(
 
 def _train(parameters: Parameters, dataset: Dataset, device: torch.device, files: CellFiles) -> None:
     """Train these runs together and add them to the files, with a progress bar and a progress file on the way."""
-    checkpoint = files.checkpoint(parameters.seeds)
+    checkpoint = files.checkpoint(parameters)
     seeds = f"seed {parameters.seeds[0]}" if len(parameters.seeds) == 1 else f"{len(parameters.seeds)} seeds"
     metric = DATA_SETS[parameters.dataset].metric
     title = f"{VARIANTS[parameters.variant].title}, p = {parameters.p}, {seeds}"
@@ -107,9 +108,9 @@ def _settings(parameters: Parameters) -> str:
     return f"{parameters.dataset}, initial learning rate {parameters.initial_learning_rate:g} ({of})"
 
 
-def _next_seeds(files: CellFiles, found: Found) -> tuple[int, ...]:
+def _next_seeds(files: CellFiles, parameters: Parameters, found: Found) -> tuple[int, ...]:
     """Those of a training that was cut off, where they are still asked for; else all that are missing."""
-    started = (checkpoints.asked(path) for path in files.checkpoints())
+    started = (checkpoints.asked(path) for path in files.checkpoints(parameters))
     return next((seeds for seeds in started if seeds and set(seeds) <= set(found.missing)), found.missing)
 
 
@@ -124,7 +125,7 @@ def _describe(history: History, metric: str) -> str:
 
 
 def _write_progress(path: Path, parameters: Parameters, history: History) -> None:
-    """Tell whoever watches the grid (`workflow/run_all.py`) how far this cell is; it is only for show."""
+    """Tell whoever watches the grid (`workflow/watch.py`) how far this cell is; it is only for show."""
     with suppress(OSError), atomically(path) as temporary:
         temporary.write_text(
             json.dumps(

@@ -39,7 +39,9 @@ class Files:
 
     @property
     def checkpoint(self) -> Path:
-        return self._with_ending(".checkpoint.pt")
+        """One for each set of parameters: a training that was cut off is not taken away by another's."""
+        mark = hashlib.sha256(self.parameters.model_dump_json().encode()).hexdigest()[:8]
+        return self._with_ending(f".{mark}.checkpoint.pt")
 
     def _with_ending(self, ending: str) -> Path:
         return self.folder / f"{self.parameters.variant}_seed_{self.parameters.seed}{ending}"

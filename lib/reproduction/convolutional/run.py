@@ -24,7 +24,8 @@ def run(
     - device: "auto" (a CUDA GPU where there is one), "cpu", "cuda", "cuda:1", ...
     - remake: train anew and replace what is there
 
-    A training that was cut off goes on from its last whole epoch. Raises ValueError or DataError in one sentence.
+    A training that was cut off goes on from its last whole epoch; what is there of one with other parameters stays.
+    Raises ValueError or DataError in one sentence.
     """
     checked = check_parameters(parameters)
     torch_device = devices.resolve_device(device)

@@ -13,7 +13,6 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,19 +55,26 @@ class CellFiles:
     def json(self) -> Path:
         return self.csv.with_suffix(".json")
 
-    def checkpoint(self, seeds: Iterable[int]) -> Path:
-        """Where the state of a training of these seeds is kept until it has ended."""
-        name = "-".join(map(str, seeds))
+    def checkpoint(self, parameters: Parameters) -> Path:
+        """Where the state of a training is kept until it has ended. One with other parameters has another name: to try
+        one epoch does not take away what is there of sixty."""
+        name = "-".join(map(str, parameters.seeds))
         name = name if len(name) <= 40 else hashlib.sha256(name.encode()).hexdigest()[:16]
-        return self.csv.with_suffix(f".seeds{name}.checkpoint.pt")
+        return self.csv.with_suffix(f".seeds{name}.{_mark(parameters)}.checkpoint.pt")
 
-    def checkpoints(self) -> list[Path]:
-        """All that there are."""
-        return sorted(self.csv.parent.glob(f"{self.csv.stem}.*checkpoint.pt"))
+    def checkpoints(self, parameters: Parameters | None = None) -> list[Path]:
+        """All that there are; with `parameters`, those of trainings that differ from it in their seeds at most."""
+        mark = _mark(parameters) if parameters else ""
+        return sorted(self.csv.parent.glob(f"{self.csv.stem}.*{mark}.checkpoint.pt"))
 
     @property
     def progress(self) -> Path:
         return self.csv.with_suffix(".progress.json")
+
+
+def _mark(parameters: Parameters) -> str:
+    """A few letters that tell parameters from others, whatever their seeds."""
+    return hashlib.sha256(parameters.model_dump_json(exclude={"seeds"}).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
