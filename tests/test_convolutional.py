@@ -136,6 +136,19 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(variant, small_dig
     assert train(small(variant, seed=1), small_digits, CPU)[0][0]["train_loss"] != rows[0]["train_loss"]
 
 
+def test_convolutions_are_of_float32_whatever_the_process_was_set_to(small_digits):
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("this version of PyTorch has allow_tf32 alone")
+    before = torch.backends.fp32_precision
+    try:
+        torch.backends.fp32_precision = "tf32"
+        train(small(epochs=1, width=1 / 128), small_digits, CPU)
+        for backend in (torch.backends.mkldnn, torch.backends.cudnn):
+            assert backend.conv.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = before
+
+
 def test_training_lowers_the_loss_at_falling_rates(small_digits):
     rows, training = train(small(epochs=4, batch_size=16), small_digits, CPU)
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.01, 0.0075, 0.005, 0.0025])

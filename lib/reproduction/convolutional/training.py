@@ -70,8 +70,11 @@ def train(
     """
     numerics.set_up("float32", device)
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
-    if hasattr(torch.backends.mkldnn, "conv"):  # newer versions of PyTorch can round on a CPU, too
-        torch.backends.mkldnn.conv.fp32_precision = "ieee"
+    # Newer versions of PyTorch can round on a CPU, too; and on a GPU what `allow_tf32` leaves there, "none", follows a
+    # setting for all of PyTorch, which may be TF32.
+    for backend in (torch.backends.mkldnn, torch.backends.cudnn):
+        if hasattr(backend, "conv"):
+            backend.conv.fp32_precision = "ieee"
     data = dataset.to(device)
     training, rows = set_up(parameters, data), []
     identity = _identity(parameters, dataset)
