@@ -1,5 +1,9 @@
 """Matrix products: the same numbers whichever library makes them, and whichever other runs are there."""
 
+import importlib.util
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -34,6 +38,20 @@ def test_product_is_right(library, n, k, m, transposed):
         a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
     expected = a.double() @ b.double()
     assert (multiply(a, b) - expected).abs().max() < 1e-5 * k
+
+
+def test_a_pytorch_without_the_private_names_multiplies_too(monkeypatch):
+    spec = importlib.util.spec_from_file_location("linear_elsewhere", linear.__file__)
+    elsewhere = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, elsewhere)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    for name in ("_is_avx512_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    spec.loader.exec_module(elsewhere)
+    a, b = random(2, 50, 40), random(2, 40, 30, seed=1)
+    assert torch.allclose(elsewhere.multiply(a, b), torch.bmm(a, b), atol=1e-4)
+    rounded = elsewhere.multiply(a.bfloat16(), b.bfloat16())
+    torch.testing.assert_close(rounded, torch.bmm(a.bfloat16().float(), b.bfloat16().float()).bfloat16())
 
 
 @pytest.mark.parametrize(("n", "k", "m"), SHAPES)

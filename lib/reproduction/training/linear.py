@@ -37,12 +37,20 @@ def operand(x: Tensor, precision: Precision) -> Tensor:
 
 _X86 = platform.machine() in ("x86_64", "AMD64")
 
+
+def _supported(place: object, name: str) -> bool:
+    """What PyTorch's own question `name` says of this processor. These names are private, and may be gone in another
+    version: then the answer is no, which is slower on some processors, and right on all."""
+    ask = getattr(place, name, None)
+    return ask is not None and ask()
+
+
 # oneDNN has AVX-512 kernels for float32 on every processor with AVX-512; MKL, which torch.mm calls, on Intel's only:
 # on an AMD EPYC it takes twice as long. Without AVX-512, MKL is the faster: products with a transposed matrix take
 # oneDNN up to 1.7 times as long there. The operator is the one that torch.compile calls for linear layers.
 _ONEDNN = (
-    torch.ops.mkldnn._linear_pointwise
-    if _X86 and torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_supported()
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if _X86 and torch.backends.mkldnn.is_available() and _supported(torch.cpu, "_is_avx512_supported")
     else None
 )
 
@@ -50,8 +58,8 @@ _ONEDNN = (
 # float32; without AVX-512, or on ARM, it does not, and PyTorch's own loops are a hundred times slower.
 _BFLOAT16 = (
     torch.backends.mkldnn.is_available()
-    and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    and (not _X86 or torch.cpu._is_avx512_bf16_supported())
+    and _supported(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    and (not _X86 or _supported(torch.cpu, "_is_avx512_bf16_supported"))
 )
 
 
