@@ -215,3 +215,28 @@ def test_a_closed_terminal_stops_a_grid_unless_nohup_says_otherwise(checkout, tm
             run.process.send_signal(signal.SIGTERM)
         assert run.wait_for_end_of_all(30) == []
         assert log.read_text().endswith("stopped; what is done is kept, and the same command goes on\n")
+
+
+STUDY = """\
+import sys
+import torch
+from reproduction import studies
+
+torch.set_num_threads(2)  # as many workers
+cell = {"variant": "enorm", "p": 1, "epochs": 10_000, "learning_rate": 0.01, "dataset": "digits"}
+studies.train([("one", cell), ("two", cell | {"c": 1.0})], sys.argv[1], "cpu", studies.Path("none"))
+"""
+
+
+def test_workers_of_a_study_end_with_the_process_that_was_killed(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", STUDY, str(tmp_path)], stderr=subprocess.DEVNULL)
+    while min(epoch_reached(CellFiles(tmp_path / name / "runs", "enorm", 1)) for name in ("one", "two")) < 1:
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(workers, timeout=15)
+    kill(left)
+    assert left == []

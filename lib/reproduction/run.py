@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from reproduction import workers
 from reproduction.data import datasets
 from reproduction.data.datasets import Dataset
 from reproduction.evidence import results
@@ -45,6 +46,7 @@ def run(
     Raises ValueError, DataError or ResultError, in one sentence; the last where the files hold results that do not fit
     these parameters.
     """
+    workers.end_with_parent()
     checked = check_parameters(parameters)
     torch_device = devices.resolve_device(device)
     files = CellFiles(Path(outputs) / "runs", checked.variant, checked.p)
