@@ -12,6 +12,6 @@ compile() {
 }
 compile --universal --python-version 3.11 --generate-hashes --output-file requirements.lock "$@"
 compile --resolution lowest-direct --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-  --output-file tests/constraints/lowest.txt
+  --output-file tests/constraints/lowest.txt "$@"
 compile --constraints tests/constraints/colab.in --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
-  --output-file tests/constraints/colab.txt
+  --output-file tests/constraints/colab.txt "$@"
