@@ -154,6 +154,22 @@ def test_a_wrong_value_is_answered_with_its_name_and_itself(name, value, shown):
     assert "pydantic" not in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("learning_rate", "1e-3", "1.0e-3 or 0.001"),
+        ("epochs", "1e3", "1000"),
+        ("learning_rate", "fast", None),
+        ("learning_rate", "nan", None),
+        ("variant", "1e-3", None),
+    ],
+)
+def test_a_number_that_came_as_text_is_answered_with_how_yaml_has_it(name, value, hint):
+    message = error_of(**{name: value})
+    assert message.endswith(f"(in YAML write {hint}, without quotes)") == (hint is not None)
+    assert ("YAML" in message) == (hint is not None)
+
+
 @pytest.mark.parametrize("value", [[-1], [True], [2**31]])
 def test_one_wrong_seed_is_one_fault(value):
     assert len(error_of(seeds=value).splitlines()) == 1

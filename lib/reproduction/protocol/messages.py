@@ -31,7 +31,7 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
         elif not name:  # about several parameters
             lines.append(_allowed(fault))
         else:
-            lines.append(f"{name} = {_shortened(fault['input'])}: {_allowed(fault)}")
+            lines.append(f"{name} = {_shortened(fault['input'])}: {_allowed(fault)}{_hint(fault)}")
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -47,6 +47,19 @@ def _allowed(fault: dict) -> str:
     if fault["type"] == "too_short":
         return f"needs at least {fault['ctx']['min_length']} item"
     return fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def _hint(fault: dict) -> str:
+    """What helps where a number came as text: YAML reads 1e-3, which has no point, as a word."""
+    hints = {"float_type": "1.0e-3 or 0.001", "int_type": "1000"}
+    return f" (in YAML write {hints[fault['type']]}, without quotes)" if _is_number_as_text(fault, hints) else ""
+
+
+def _is_number_as_text(fault: dict, types: object) -> bool:
+    try:
+        return fault["type"] in types and isinstance(fault["input"], str) and math.isfinite(float(fault["input"]))
+    except ValueError:
+        return False
 
 
 def _shortened(value: object) -> str:
