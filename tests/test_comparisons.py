@@ -7,6 +7,7 @@ from scipy import stats
 
 from reproduction.evidence import comparisons
 from reproduction.evidence.outcomes import outcomes
+from reproduction.protocol.data_sets import DATA_SETS, DataSet
 from reproduction.protocol.variants import VARIANTS, Variant
 
 pytestmark = pytest.mark.portable
@@ -18,9 +19,11 @@ def runs(*rows):
     return frame.assign(fate=outcomes(frame))
 
 
-def test_fates():
+def test_fates(monkeypatch):
     frame = pd.DataFrame({"test_accuracy": [0.5, 0.1, None, 0.12], "diverged": [False, False, True, False]})
     assert list(outcomes(frame)) == ["trained", "stuck", "diverged", "trained"]
+    monkeypatch.setitem(DATA_SETS, "mine", DataSet(10, 5))  # whose chance nobody told
+    assert list(outcomes(frame, "mine")) == ["trained", "trained", "diverged", "trained"]
 
 
 def test_every_run_that_trained_counts_at_the_depths_that_both_have():

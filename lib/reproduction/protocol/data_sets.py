@@ -1,5 +1,6 @@
 """What a network must know of the data sets. Their loading is in `reproduction.data`."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ class DataSet:
     - loss: what is minimised
     - metric: what is reported besides, a mean over examples; the columns test_<metric>, validation_<metric> hold it
     - learning_rate: the initial one, where Table 1 is not for this data
-    - chance: the metric of a guess, where there is one: a run that ends there learned nothing
+    - chance: the metric of a guess: a run that ends there learned nothing; -inf where it is not known: no run does
     """
 
     inputs: int
@@ -21,7 +22,7 @@ class DataSet:
     loss: Literal["cross_entropy", "squared_error"] = "cross_entropy"
     metric: Literal["accuracy", "absolute_error"] = "accuracy"
     learning_rate: float | None = None
-    chance: float | None = None
+    chance: float = -math.inf
 
 
 DATA_SETS = {
