@@ -20,14 +20,15 @@ def write_progress(path, epoch) -> None:
 
 def test_cells_done_and_work_done_are_counted_and_those_that_run_are_named(tmp_path, capsys):
     profile = load_profile("demo")
-    done, running, cut_off, damaged, *_ = needed = profile.cells()[2:]
+    done, running, cut_off, *damaged = needed = profile.cells()[2:]
     write_progress(files(tmp_path, cut_off).progress, 1)
     os.utime(files(tmp_path, cut_off).progress, (0, 0))  # of an earlier start
     watcher = watch.Watcher(profile, tmp_path, needed, (1500, 297))
     (files(tmp_path, done).csv.parent / f".p{done.p:02d}.done").touch()
     write_progress(files(tmp_path, done).progress, 3)  # the moment before it is removed
     write_progress(files(tmp_path, running).progress, 2)
-    files(tmp_path, damaged).progress.write_text("{")
+    for cell, content in zip(damaged, ("{", "{}", "[]", '{"epoch": null}', "3"), strict=False):
+        files(tmp_path, cell).progress.write_text(content)
     watcher.look(last=True)
     said = capsys.readouterr().out
     assert "3 of 12 cells done" in said

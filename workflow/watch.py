@@ -89,8 +89,10 @@ def done_marker(cell: Parameters) -> str:
 
 
 def _progress(path: Path) -> tuple[dict, float]:
-    """What a progress file says and when it was written; no progress where there is none."""
+    """What a progress file says and when it was written; no progress where there is none, or another file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
-    except (OSError, ValueError):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        epoch, epochs, description = int(said["epoch"]), int(said["epochs"]), str(said["description"])
+        return {"epoch": epoch, "epochs": max(1, epochs), "description": description}, path.stat().st_mtime
+    except (OSError, ValueError, KeyError, TypeError):
         return {"epoch": 0, "epochs": 1, "description": ""}, 0.0
