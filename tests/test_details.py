@@ -291,3 +291,13 @@ def test_reestimated_statistics_are_those_of_the_training_images_and_leave_the_m
     fresh = evaluation.evaluate(model, data.test_images, data.test_labels, data)[1]
     assert torch.equal(ours, fresh)
     assert not torch.equal(ours, stale)
+
+
+def test_a_last_part_of_one_image_is_left_out_of_reestimated_statistics(small_digits, monkeypatch):
+    """As with training_images = 1001: a single image has no variance."""
+    monkeypatch.setattr("reproduction.training.measures._REESTIMATION_BATCH", 23)  # 300 = 13 * 23 + 1
+    wanted = check_parameters({"variant": "batch_norm", "p": 1, "dataset": "digits", "measures": ["reestimated"]})
+    network, data = FullyConnected(wanted), small_digits.to(CPU)
+    column = measure(network, data, wanted)["reestimated_accuracy"]
+    fewer = dataclasses.replace(small_digits, train_images=small_digits.train_images[:299])
+    assert torch.equal(column, measure(network, fewer.to(CPU), wanted)["reestimated_accuracy"])

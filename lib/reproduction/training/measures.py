@@ -45,7 +45,8 @@ def _reestimated(network: FullyConnected, data: DeviceData, parameters: Paramete
     """Test accuracy with BatchNorm's statistics estimated anew, as means over batches of training images."""
     kept = [buffer.clone() for buffer in network.buffers()]
     sums = [torch.zeros_like(buffer) for buffer in kept]
-    batches = data.train_images[:_REESTIMATION_IMAGES].split(_REESTIMATION_BATCH)
+    parts = data.train_images[:_REESTIMATION_IMAGES].split(_REESTIMATION_BATCH)
+    batches = [images for images in parts if len(images) > 1]  # a single image has no variance
     runs = network.runs
     layers = [part for part in network.between if isinstance(part, BatchNormReLU)]
     momenta = [layer.momentum for layer in layers]
