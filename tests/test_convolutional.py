@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -213,6 +214,12 @@ def test_what_was_cut_off_is_kept_while_another_learning_rate_is_tried(tmp_path,
     files.json.unlink()  # of the other learning rate
     run(outputs=tmp_path, device="cpu", **parameters)
     assert seen == [1, 2]
+
+
+def test_where_there_is_nothing_to_compare_the_folder_is_named(tmp_path):
+    folder = tmp_path / "digits_width_0.0625_epochs_3"
+    with pytest.raises(ValueError, match=f"^{re.escape(str(folder))}: holds no run with these parameters"):
+        results.comparison(tmp_path, **SMALL | {"variant": "enorm"})
 
 
 @pytest.fixture(scope="module")

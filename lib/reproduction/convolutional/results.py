@@ -52,7 +52,7 @@ def write(files: Files, rows: Rows, dataset: Dataset, device: dict) -> None:
     content = pd.DataFrame(rows).to_csv(index=False).encode()
     made_with = {
         "parameters": files.parameters.model_dump(mode="json"),
-        "data": {name: getattr(dataset, name) for name in ("name", "description", "fingerprint", "canonical")},
+        "data": dataset.about(),
         **provenance.of_now(device),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "csv_sha256": hashlib.sha256(content).hexdigest(),
@@ -79,8 +79,8 @@ def read(path: Path) -> tuple[Parameters, pd.DataFrame]:
 
 def comparison(outputs: str | Path, **parameters: object) -> pd.DataFrame:
     """The rows of all runs under `outputs` with these parameters but any variant and seed: the first two columns, the
-    variant by its title, and then those of `training.Rows`. Raises ValueError as `read` does, and where they are not
-    all of the same data."""
+    variant by its title, and then those of `training.Rows`. Raises ValueError as `read` does, where there is none, and
+    where they are not all of the same data."""
     files = Files(Path(outputs), check_parameters(parameters))
     frames, data = [], set()
     for path in sorted(files.folder.glob("*_seed_*.json")):
@@ -90,6 +90,8 @@ def comparison(outputs: str | Path, **parameters: object) -> pd.DataFrame:
             frame.insert(1, "seed", there.seed)
             frames.append(frame)
             data.add(_data_of(path))
+    if not frames:
+        raise ValueError(f"{files.folder}: holds no run with these parameters; there is nothing to compare")
     if len(data) > 1:
         raise ValueError(f"{files.folder}: its runs are of different data, and not compared: {'; '.join(sorted(data))}")
     return pd.concat(frames, ignore_index=True)
