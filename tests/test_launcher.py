@@ -31,6 +31,17 @@ def test_options_that_would_do_nothing_are_refused(words, said, monkeypatch, cap
     assert stopped.value.code == 2 and said in capsys.readouterr().err
 
 
+def test_a_profile_that_has_the_name_of_something_else_is_named(monkeypatch, capsys):
+    stems = arguments.stems
+    monkeypatch.setattr(
+        arguments, "stems", lambda pattern: [*stems(pattern), *(["site"] if "config" in pattern else [])]
+    )
+    assert parsed(monkeypatch, "paper").profile == "paper"
+    with pytest.raises(SystemExit) as stopped:
+        parsed(monkeypatch, "site")
+    assert stopped.value.code == 2 and "config/site.yaml: site is the word for" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["paper", "--summary"], ["paper", "--remake"], ["studies", "--remake"]])
 def test_options_that_do_something_are_not(words, monkeypatch):
     assert parsed(monkeypatch, *words).profile == words[0]

@@ -48,6 +48,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(
             f"config/{arguments.profile}.yaml: has the name of notebooks in notebooks/studies; rename the file"
         )
+    if arguments.profile == "site" and "site" in names:
+        parser.error("config/site.yaml: site is the word for the pages of what there is; rename the file")
     for name, whose in (("summary", "a profile"), ("remake", "a profile or studies")):
         if getattr(arguments, name) and (arguments.profile == "site" or (name == "summary" and arguments.studies)):
             parser.error(f"--{name} is for {whose}, not for {arguments.profile}")
