@@ -29,12 +29,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--outputs", type=folder, help="where results go (default: outputs/<profile>)")
     parser.add_argument("--device", default="auto", help="auto (a CUDA GPU where there is one), cpu, cuda, cuda:1, ...")
     parser.add_argument(
-        "--jobs", type=whole_number, help="cells at once (default: one for each core, 2 GiB needed each)"
+        "--jobs",
+        type=whole_number,
+        help="cells at once (default: one for each core, 2 GiB needed each; 1 on a GPU; on a cluster, what the "
+        "Snakemake profile says)",
     )
     parser.add_argument(
         "--threads",
         type=whole_number,
-        help="CPU threads for each cell, whatever OMP_NUM_THREADS says (default: cores / jobs)",
+        help="CPU threads for each cell, whatever OMP_NUM_THREADS says (default: cores / jobs; 1 on a cluster)",
     )
     parser.add_argument("--timeout", type=whole_number, default=0, help="seconds a notebook cell may take")
     parser.add_argument(

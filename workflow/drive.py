@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 FOLDER = "enorm-reproducibility"
-"""On Drive."""
+"""On Drive. `reproduction.data.cifar10` keeps the archive there too, and has the same two names: the bootstrap cell may
+run this where the library's packages are not installed."""
 
 
 def keep_results(results: Path, drive: Path) -> str:

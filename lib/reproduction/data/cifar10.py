@@ -182,6 +182,7 @@ def _on_drive() -> Path | None:
     """On Colab with Drive mounted, where the archive is kept: the next machine does not have this one's disk."""
     if "COLAB_RELEASE_TAG" not in os.environ:
         return None
+    # The folder's name and where Drive is: as in workflow/drive.py, which runs by itself, without this library.
     drive = Path(os.environ.get("ENORM_DRIVE", "/content/drive/MyDrive"))
     return drive / "enorm-reproducibility" / "data" / CIFAR10.filename if drive.is_dir() else None
 

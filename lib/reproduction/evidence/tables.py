@@ -57,7 +57,7 @@ def collect(profile: Profile, outputs: Path) -> Grid:
 
 
 def epochs(grid: Grid) -> pd.DataFrame:
-    """All runs, one row per run and epoch: training.COLUMNS."""
+    """All runs, one row per run and epoch: `protocol.history.COLUMNS`."""
     frames = [result.frame for result in grid.results.values()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(results.COLUMNS))
 

@@ -42,7 +42,8 @@ def has_effect(name: str, parts: Collection[str]) -> bool:
 class Parameters(BaseModel):
     """All that determines the runs of one (variant, p), a *cell* of the grid. Defaults are the protocol's.
 
-    - learning_rate: the initial one; None: the data set's own, for CIFAR-10 Table 1's
+    - learning_rate: the initial one; None: the data set's own, for CIFAR-10 the variant's (`variants`: Table 1's, or of
+      methods that are not in it by validation)
     - decay: of the learning rate. "constant"; or "published", what the 2019 report's notebook has for ENorm + BN: it
       takes 0.1 / E off per epoch from whatever rate it starts at, so that one below 0.1 becomes negative. (The authors'
       own code lowers the rate to 0, as the protocol does.)

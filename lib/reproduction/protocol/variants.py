@@ -15,7 +15,7 @@ DEPTHS = (1, 3, 5, 7, 9, 11, 13, 15, 17, 19)
 class Variant:
     """A way to train the network. Its parts are files of `reproduction.training.parts`, by their names.
 
-    - learning_rates: the initial one for each of DEPTHS
+    - learning_rates: the initial one for each of DEPTHS; those of Table 1, of methods that are not in it by validation
     - between: what stands between two linear layers
     - layer: how a linear layer's matrix is made
     - update: how SGD steps it
@@ -53,7 +53,7 @@ class Variant:
         return [part for part in named if part] + ["biases"] * self.biases
 
     def learning_rate(self, p: int) -> float:
-        """Table 1's rate for p; for a p that is not in it, that of the next smaller p there (p = 0 takes that of 1)."""
+        """Its rate for p; for a p that is not in DEPTHS, that of the next smaller one there (p = 0 takes that of 1)."""
         listed = [rate for depth, rate in zip(DEPTHS, self.learning_rates, strict=True) if depth <= p]
         return listed[-1] if listed else self.learning_rates[0]
 

@@ -28,8 +28,9 @@ class FullyConnected(nn.Module):
       matrix products; everything else is float32), and what the variant's parts know of.
     - sizes: numbers of units from the input to the output (default: those of `parameters`).
 
-    A run's initial weights depend on its seed and the layer sizes alone, so variants with the same seed and p start
-    from the same ones. Weights are ``[runs, out, in]``, biases ``[runs, out]`` and 0 at first, all float32.
+    A run's initial weights depend on its seed, the layer sizes, initialization and draws, so variants with the same
+    seed and p start from the same ones; with initial_cycles, on the variant and its c, too. Weights are
+    ``[runs, out, in]``, biases ``[runs, out]`` and 0 at first, all float32.
     """
 
     def __init__(self, parameters: Parameters, sizes: Sequence[int] | None = None) -> None:
