@@ -146,6 +146,7 @@ def test_convolutions_are_of_float32_whatever_the_process_was_set_to(small_digit
         train(small(epochs=1, width=1 / 128), small_digits, CPU)
         for backend in (torch.backends.mkldnn, torch.backends.cudnn):
             assert backend.conv.fp32_precision == "ieee"
+        assert not torch.backends.cudnn.allow_tf32  # can be read: PyTorch refuses where settings contradict each other
     finally:
         torch.backends.fp32_precision = before
 
