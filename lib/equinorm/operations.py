@@ -121,6 +121,11 @@ def _moved(recorder: Recorder, call: Call) -> list[Tensor] | None:
     """Numbers are moved, repeated or left out, and so are labels."""
     if any(isinstance(value, torch.dtype) for value in (*call.args, *call.kwargs.values())):
         return None  # `view` to another dtype takes numbers apart
+    followed = [tensor for tensor in call.tensors() if recorder.labels(tensor) is not None]
+    if not all(tensor.numel() for tensor in (*followed, *tensors(call.result))):
+        # without numbers there are no labels; on other inputs there may be some
+        return _fix(recorder, call, f"nothing was selected on the example{recorder.where()}")
+    _tie_what_is_picked(recorder, call)
 
     def stand_in(tensor: Tensor) -> Tensor:
         labels = recorder.labels(tensor)
@@ -136,6 +141,48 @@ def _moved(recorder: Recorder, call: Call) -> list[Tensor] | None:
     except RuntimeError:  # not all views can be had of labels that are expanded
         moved = call.function(*map_tensors(Tensor.contiguous, args), **map_tensors(Tensor.contiguous, kwargs))
     return list(tensors(moved))
+
+
+def _tie_what_is_picked(recorder: Recorder, call: Call) -> None:
+    """Tie channels along the axes on which a tensor picks some: on other inputs it may pick others.
+
+    Buffers and parameters pick the same on all inputs. Raises ValueError for a way to pick that is not known, which
+    `follow` takes for unknown.
+    """
+    given = call.argument(0, "input")
+    if call.name in JOINING or (labels := recorder.labels(given)) is None:
+        return
+    same = {id(tensor) for tensor in (*recorder.model.buffers(), *recorder.model.parameters())}
+
+    def picks(part: object) -> bool:
+        parts = (part.start, part.stop, part.step) if isinstance(part, slice) else (part,)
+        return any(isinstance(part, Tensor) and not part.is_floating_point() and id(part) not in same for part in parts)
+
+    if call.name == "getitem":
+        index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+        axes, taken = [], 0
+        for k, part in enumerate(index):
+            if part is Ellipsis:
+                taken = given.dim() - sum(map(_axes_taken, index[k + 1 :]))
+                continue
+            if picks(part):
+                axes += range(taken, taken + _axes_taken(part))
+            taken += _axes_taken(part)
+    elif not any(map(picks, call.tensors())):
+        return
+    elif call.name in ("index_select", "select", "narrow"):
+        axes = [call.argument(1, "dim")]
+    else:
+        raise ValueError(f"{call.name} by a tensor")
+    if axes:
+        recorder.label(given, recorder.constant_along(labels, axes))
+
+
+def _axes_taken(part: object) -> int:
+    """How many axes a part of an index is for: of a mask, as many as it has."""
+    if part is None or isinstance(part, bool):
+        return 0
+    return part.ndim if str(getattr(part, "dtype", "")).endswith("bool") else 1
 
 
 def _window(recorder: Recorder, call: Call) -> Tensor | None:
