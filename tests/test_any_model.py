@@ -273,6 +273,9 @@ KEPT = {
     "in place": lambda m, x: functional.dropout(x, 0.3, m.training).mul_(2).relu_(),
     "split and stack": lambda m, x: torch.stack(x.chunk(2, dim=1), dim=1).flatten(1).abs(),
     "a factor of its shape alone": lambda m, x: x * x.new_empty(5, 1).bernoulli_(0.9).div_(0.9),
+    "a constant of its type": lambda m, x: x * torch.ones(6, dtype=torch.int64).to(x),
+    "a constant of that type": lambda m, x: x * torch.ones(6, dtype=torch.int64).type_as(x),
+    "in the type of a parameter": lambda m, x: x.to(m.c.weight).type_as(m.c.weight),
     "one by itself only": lambda m, x: x * torch.sigmoid(torch.ones_like(m.scale)),
 }
 

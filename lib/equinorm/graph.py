@@ -72,7 +72,7 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None):  # noqa: ANN204
         kwargs = kwargs or {}
-        given = [tensor for tensor in tensors((args, kwargs)) if self._is_followed(tensor)]
+        given = [tensor for tensor in tensors((args, kwargs)) if self.is_followed(tensor)]
         call = Call(function, args, kwargs, {id(tensor): tensor.shape for tensor in given})
         self._seen.update(self._names[id(tensor)] for tensor in given if id(tensor) in self._names)
         call.result = function(*args, **kwargs)
@@ -176,7 +176,7 @@ class Recorder(TorchFunctionMode):
             if labels is not None:
                 self.channels.fix(labels, reason)
 
-    def _is_followed(self, tensor: Tensor) -> bool:
+    def is_followed(self, tensor: Tensor) -> bool:
         return tensor in self._labels or id(tensor) in self._names
 
     def _place(self, name: str) -> tuple[nn.Module, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,6 +28,10 @@ def follow(recorder: Recorder, call: Call) -> None:
     """Label what a call returns, tie and fix the channels that it takes."""
     if call.name in SHAPE_ONLY:
         return
+    if call.name in TYPE_OF_OTHERS:
+        call = replace(call, args=call.args[:1], kwargs={})
+        if not any(recorder.is_followed(tensor) for tensor in call.tensors()):
+            return
     if call.result is None or not any(True for _ in tensors(call.result)):
         if call.name in READ:
             _fix(recorder, call)
@@ -352,6 +357,8 @@ SHAPE_ONLY = {
     *("rand_like", "randn_like", "randint_like"),
 }
 """Functions that take from a tensor its shape, type and device alone: what they return is a constant."""
+TYPE_OF_OTHERS = {"to", "type_as"}
+"""Functions that take from all tensors but the first their type and device alone."""
 READ = {
     "item",
     "tolist",
