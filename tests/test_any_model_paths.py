@@ -127,3 +127,55 @@ def test_a_way_to_pick_that_is_not_known_is_the_reason():
     x, k = torch.randn(9, 6), torch.arange(9) % 3
     with pytest.raises(ValueError, match=r"no hidden activation of this model can be balanced: .*\(tensor_split\)"):
         ENorm(model, example=(x, k))
+
+
+class Tasks(nn.Module):
+    """A head for each task, one of which is called."""
+
+    def __init__(self, names):
+        super().__init__()
+        torch.manual_seed(0)
+        self.trunk, self.heads = nn.Linear(6, 8), nn.ModuleDict({name: nn.Linear(8, 3) for name in names})
+
+    def forward(self, x, task):
+        return self.heads[task](self.trunk(x).relu())
+
+
+def test_layers_that_are_not_used_are_warned_of_and_named():
+    model = Tasks("abcdefg")
+    said = "^ENorm: heads.b, heads.c, heads.d and 3 more are not used on the example, and .*; give an example"
+    with pytest.warns(UserWarning, match=said) as warned:
+        enorm = ENorm(model, example=(torch.randn(5, 6), "a"))
+    assert warned[0].filename == __file__
+    assert str(enorm).endswith("not used on the example: heads.b, heads.c, heads.d, heads.e, heads.f, heads.g")
+    with pytest.raises(ValueError, match=said):
+        ENorm(model, example=(torch.randn(5, 6), "a"), strict=True)
+    with pytest.warns(UserWarning, match="^ENorm: heads.b is not used on the example, and where it takes"):
+        ENorm(Tasks("ab"), example=(torch.randn(5, 6), "a"))
+
+
+def test_several_examples_are_followed_where_one_cannot_use_all(recwarn):
+    model, x = Tasks("ab").double(), torch.randn(5, 6).double()
+    enorm = ENorm(model, example=(x, "a"), examples=[{"x": x[:2], "task": "b"}], strict=True)
+    (found,) = enorm.groups
+    assert found.takers == ["heads.a", "heads.b"] and "running the model on 2 examples" in str(enorm)
+    assert changed(model, (x, "a"), enorm.step) < 1e-12 and changed(model, (x, "b"), enorm.step) < 1e-12
+    assert str(ENorm(Tasks("ab"), examples=[(x.float(), "a"), (x.float(), "b")])) == str(enorm)
+    assert not recwarn
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace. is")
+def test_what_is_unseen_in_a_further_example_is_found():
+    class Bent(Tasks):
+        def forward(self, x, task):
+            unseen = torch.jit.trace(torch.exp, torch.ones(5, 8))
+            return super().forward(x, task) + (unseen(self.trunk(x)).sum() if task == "b" else 0)
+
+    x = torch.randn(5, 6)
+    with pytest.raises(ValueError, match="rescaling the layers that were seen changes"):
+        ENorm(Bent("ab"), example=(x, "a"), examples=[(x, "b")])
+
+
+def test_examples_are_a_list():
+    with pytest.raises(ValueError, match=r"^examples is of type Tensor; allowed is a list"):
+        ENorm(Tasks("a"), examples=torch.randn(5, 6))

@@ -43,15 +43,18 @@ class ENorm:
       takes it (`graph`). Channels that are tied, by residual connections say, are balanced together; what cannot be
       balanced without changing the function of the model is left alone, and `print` says why. That the function stays
       is then tested on the example.
+      What the example does not use is not seen: let it take every path and head, and at least two steps of every loop.
+      Layers that are not used are warned of.
       Without an example, the ``nn.Linear`` modules in the order of ``model.modules()`` are taken as one chain, nothing
       else is balanced, and what `forward` does between them is not seen: measure it with `check`.
+    - examples: further ones, for heads or optional arguments that one call cannot have all of.
     - every: 3, say, balances at every third call of `step`.
     - batch_norm: what to do where BatchNorm follows a layer. None: leave the channels alone. "gamma_beta": multiply
       gamma and beta instead of the row, which keeps the function. "row": as the paper does, which changes it: in
       training BatchNorm undoes what happens to the row, and only the columns of the next layer shrink or grow.
     - norms: "sequential" as in Algorithm 1, or "simultaneous": all taken before the first is rescaled.
     - balance_last_pair: False leaves alone the channels that the output layer takes, as the authors' code does.
-    - strict: raise ValueError where any hidden activation is left alone.
+    - strict: raise ValueError where any hidden activation is left alone, or a layer is not used on the example.
 
     Everything is rescaled in place, so that views of parameters, compiled graphs (``torch.compile``), the replicas of
     ``DataParallel`` and the buckets of ``DistributedDataParallel`` stay right. Under the latter each process rescales
@@ -73,6 +76,7 @@ class ENorm:
         optimizer: torch.optim.Optimizer | None = None,
         *,
         example: object = None,
+        examples: Sequence[object] = (),
         every: int = 1,
         batch_norm: BatchNormRescaling | None = None,
         norms: Literal["sequential", "simultaneous"] = "sequential",
@@ -82,9 +86,12 @@ class ENorm:
         self.model, self.norm, self.cycles, self.optimizer = model, norm, cycles, optimizer
         self.every, self.batch_norm, self.norms = every, batch_norm, norms
         self._calls = 0
-        self._check_arguments(example)
+        self._check_arguments()
+        runs = _runs(example, examples)
+        if batch_norm is not None and not runs:
+            raise ValueError(f"batch_norm = {batch_norm!r} needs an example to see where BatchNorm is")
         self.unused: list[str] = []
-        self.groups, self.seen_by = self._from_order() if example is None else self._from_example(example)
+        self.groups, self.seen_by = self._from_examples(runs) if runs else self._from_order()
         if not balance_last_pair:
             self.groups = [_without_last(group) for group in self.groups]
         self._balanced = [group for group in self.groups if group.reason is None]
@@ -92,11 +99,14 @@ class ENorm:
             raise ValueError(f"no hidden activation of this model can be balanced{_reasons(self.groups)}")
         if strict and len(self._balanced) < len(self.groups):
             raise ValueError(f"not all hidden activations can be balanced{_reasons(self.groups)}")
+        if strict and self.unused:
+            raise ValueError(self._said_of_unused())
         self.c = c
         if optimizer is not None:
             check_optimizer(optimizer, dict(self._rescaled()))
-        if example is not None:
-            self._test(example)
+        self._test(runs)
+        if self.unused:
+            warnings.warn(self._said_of_unused(), stacklevel=2)
 
     def __str__(self) -> str:
         c = f"c = {self.c}" if isinstance(self.c, (int, float)) else "c of its own for each"
@@ -161,7 +171,7 @@ class ENorm:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         self._calls = state["calls"]
 
-    def _check_arguments(self, example: object) -> None:
+    def _check_arguments(self) -> None:
         check_numbers(1.0, self.norm, self.cycles)
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"every is {self.every!r}; allowed are whole numbers from 1")
@@ -169,8 +179,6 @@ class ENorm:
             raise ValueError(f"batch_norm is {self.batch_norm!r}; allowed are None, 'row' and 'gamma_beta'")
         if self.norms not in ("sequential", "simultaneous"):
             raise ValueError(f"norms is {self.norms!r}; allowed are 'sequential' and 'simultaneous'")
-        if self.batch_norm is not None and example is None:
-            raise ValueError(f"batch_norm = {self.batch_norm!r} needs an example to see where BatchNorm is")
 
     def _from_order(self) -> tuple[list[Group], str]:
         layers = chain.linear_chain(self.model)
@@ -185,11 +193,21 @@ class ENorm:
             )
         return chain_groups(layers), "the order of the model's nn.Linear modules alone (no example was given)"
 
-    def _from_example(self, example: object) -> tuple[list[Group], str]:
-        recorder, failure = record(_inner(self.model), *_arguments(example), self.batch_norm)
+    def _from_examples(self, runs: Sequence[tuple[tuple, dict]]) -> tuple[list[Group], str]:
+        recorder, failure = record(_inner(self.model), runs, self.batch_norm)
         self.unused = recorder.unused()
         modes = "eval mode and training mode" if failure is None else f"eval mode alone (in training mode: {failure})"
-        return recorded_groups(recorder), f"running the model on the example in {modes}"
+        examples = "the example" if len(runs) == 1 else f"{len(runs)} examples"
+        return recorded_groups(recorder), f"running the model on {examples} in {modes}"
+
+    def _said_of_unused(self) -> str:
+        more = f" and {len(self.unused) - 3} more" if len(self.unused) > 3 else ""
+        are, they_take, them = ("are", "they take", "them") if self.unused[1:] else ("is", "it takes", "it")
+        return (
+            f"ENorm: {', '.join(self.unused[:3])}{more} {are} not used on the example, and where {they_take} "
+            "activations of layers that are balanced, outputs change; give an example that uses "
+            f"{them}, or several (examples=[...])"
+        )
 
     def _asymmetries(self, c: Asymmetry) -> list[float]:
         """c of each balanced group."""
@@ -260,7 +278,7 @@ class ENorm:
             left.rows, right.columns = d, d
         return layers
 
-    def _test(self, example: object) -> None:
+    def _test(self, runs: Sequence[tuple[tuple, dict]]) -> None:
         """Rescale all that is to be balanced at random, and raise ValueError where that changes the model's output."""
         values, generator = self._values(), torch.Generator().manual_seed(0)
         if any(value.is_meta for value in values):
@@ -276,14 +294,22 @@ class ENorm:
             for scaled in layers.values():
                 scaled.write()
 
-        change = relative_change(self.model, rescale, values, *_arguments(example))
         allowed = _SIXTEEN_BITS if any(value.dtype.itemsize == 2 for value in values) else _EXACT
-        if not change <= allowed:
-            raise ValueError(
-                f"rescaling the layers that were seen changes the model's output on the example by {change:.1g} of its "
-                "norm, so that something in the model takes activations unseen (torch.jit, or code that is not "
-                "PyTorch's), or its output is not finite"
-            )
+        for run in runs:
+            change = relative_change(self.model, rescale, values, *run)
+            if not change <= allowed:
+                raise ValueError(
+                    f"rescaling the layers that were seen changes the model's output on the example by {change:.1g} of "
+                    "its norm, so that something in the model takes activations unseen (torch.jit, or code that is not "
+                    "PyTorch's), or its output is not finite"
+                )
+
+
+def _runs(example: object, examples: Sequence[object]) -> list[tuple[tuple, dict]]:
+    """What the model is called with, for each example."""
+    if not isinstance(examples, (list, tuple)):
+        raise ValueError(f"examples is of type {type(examples).__name__}; allowed is a list, of what `example` may be")
+    return [_arguments(one) for one in ([] if example is None else [example]) + list(examples)]
 
 
 def _arguments(example: object) -> tuple[tuple, dict]:

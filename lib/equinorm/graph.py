@@ -10,9 +10,10 @@ told on the model's output; nor activations that leave by another way, such as a
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal
 
 import torch
@@ -201,9 +202,10 @@ class Recorder(TorchFunctionMode):
 
 
 def record(
-    model: nn.Module, inputs: tuple, named_inputs: Mapping[str, object], batch_norm: BatchNormRescaling | None
+    model: nn.Module, runs: Sequence[tuple[tuple, Mapping[str, object]]], batch_norm: BatchNormRescaling | None
 ) -> tuple[Recorder, str | None]:
-    """Run `model` in eval mode and in training mode, for each may use layers that the other does not.
+    """Run `model` in eval mode and in training mode on each of `runs`, arguments and named arguments, for each may use
+    layers that the others do not.
 
     The model's buffers and modes and the generators are left as they are. Returns the recorder, and why the run in
     training mode failed, where it did. Raises ValueError where the one in eval mode does.
@@ -213,7 +215,7 @@ def record(
             raise ValueError(f"{name} has no shape yet; call the model once before ENorm is made")
     recorder, failure = Recorder(model, batch_norm), None
     devices = sorted({tensor.device.index for tensor in model.parameters() if tensor.is_cuda})
-    for training in (False, True):
+    for training, (inputs, named_inputs) in product((False, True), runs):
         copies = map_tensors(Tensor.clone, (inputs, dict(named_inputs)))
         with buffers_kept(model), in_mode(model, training), torch.random.fork_rng(devices=devices):
             try:
