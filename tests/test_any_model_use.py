@@ -232,6 +232,79 @@ def test_weights_may_be_loaded_after_enorm_was_made(assign):
     assert same(bits(model), bits(other))
 
 
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Sequential(nn.Linear(8, 7), nn.ReLU()), nn.Linear(7, 3))
+
+
+def give(model, bias):
+    model[2][0].bias = bias
+
+
+REPLACED = {
+    "the last layer": (lambda m: m.__setitem__(3, nn.Linear(7, 3)), "the layer 3 was replaced"),
+    "a layer of a block": (lambda m: m[2].__setitem__(0, nn.Linear(8, 7)), "the layer 2.0 was replaced"),
+    "a block": (lambda m: m.__setitem__(2, nn.Linear(8, 7)), "the layer 2.0 was replaced"),
+    "less layers": (lambda m: m.__delitem__(3), "the layer 3 was replaced"),
+    "no bias": (lambda m: give(m, None), "the layer 2.0 had bias, weight when ENorm was made, and now has weight;"),
+    "a further parameter": (
+        lambda m: m[0].register_parameter("low_rank", nn.Parameter(torch.ones(8))),
+        "the layer 0 had bias, weight when ENorm was made, and now has bias, low_rank, weight;",
+    ),
+}
+
+
+@pytest.mark.parametrize("without", [True, False], ids=["no example", "example"])
+@pytest.mark.parametrize("what", REPLACED)
+def test_a_layer_that_is_another_one_than_was_seen_is_refused(what, without):
+    replace, said = REPLACED[what]
+    model, x = small(), torch.randn(5, 6)
+    enorm = ENorm(model, optimizer=torch.optim.SGD(model.parameters()), example=None if without else x)
+    enorm.step()
+    replace(model)
+    old = bits(model)
+    for call in (enorm.step, lambda: enorm.check(x)):
+        with pytest.raises(ValueError, match=f"^{said}.* make ENorm anew$"):
+            call()
+    assert same(bits(model), old)
+
+
+@pytest.mark.parametrize("at", ["0", "2", "2.0"])
+def test_a_layer_that_is_compiled_since_is_the_same_one(at):
+    (model, other), x = (small(), small()), torch.randn(5, 6)
+    enorm = ENorm(model, example=x)
+    model.set_submodule(at, torch.compile(model.get_submodule(at), backend="eager"))
+    enorm.step()
+    ENorm(other, example=x).step()
+    assert same(bits(model), bits(other))
+
+
+def test_a_bias_that_is_there_only_since_is_refused():
+    model = small()
+    give(model, None)
+    enorm = ENorm(model)
+    give(model, nn.Parameter(torch.ones(7)))
+    with pytest.raises(ValueError, match=r"^the layer 2.0 had weight when ENorm was made, and now has bias, weight;"):
+        enorm.step()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("without", [True, False], ids=["no example", "example"])
+def test_a_model_may_be_cast_and_moved_after_enorm_was_made(without):
+    model, x = small(), torch.randn(5, 6)
+    enorm = ENorm(model, example=None if without else x)
+    for dtype, tolerance in ((torch.bfloat16, 0.03), (torch.float64, 1e-12), (torch.float16, 0.003)):
+        model.to(dtype)
+        model[0].weight *= 4
+        before = model(x.to(dtype))
+        weight = model[0].weight.clone()
+        enorm.step()
+        assert not torch.equal(model[0].weight, weight)
+        assert (model(x.to(dtype)) - before).norm() < tolerance * before.norm()
+    model.to("meta")
+    enorm.step()
+
+
 @pytest.mark.parametrize("wrap", [lambda model: torch.compile(model, backend="eager"), nn.DataParallel])
 def test_a_wrapped_model_is_balanced_as_it_is_without(wrap):
     (model, example), (other, _) = make("resnet"), make("resnet")

@@ -101,6 +101,7 @@ class ENorm:
             raise ValueError(f"not all hidden activations can be balanced{_reasons(self.groups)}")
         if strict and self.unused:
             raise ValueError(self._said_of_unused())
+        self._modules = self._modules_of_layers()
         self.c = c
         if optimizer is not None:
             check_optimizer(optimizer, dict(self._rescaled()))
@@ -131,10 +132,14 @@ class ENorm:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Rescale weights and biases, and what the optimizer keeps of their gradients, in place."""
+        """Rescale weights and biases, and what the optimizer keeps of their gradients, in place.
+
+        Raises ValueError where a layer was replaced since ENorm was made, or has a parameter more or less.
+        """
         self._calls += 1
         if self._calls % self.every:
             return
+        self._check_modules()
         if self.optimizer is not None:
             for _, parameter in self._rescaled():
                 list(state_to_scale(self.optimizer, parameter))  # before anything is changed
@@ -160,8 +165,9 @@ class ENorm:
         to 0.2, attention by hand 0.1, a residual connection 1 and more. With BatchNorm's rows rescaled it is large too
         (1.8 with two of them), since in eval mode BN's running statistics are those of before the step.
 
-        Raises ValueError where the model returns no floating-point numbers.
+        Raises ValueError where the model returns no floating-point numbers, and where `step` does.
         """
+        self._check_modules()
         return relative_change(self.model, self._rescale, self._values(), inputs, named_inputs)
 
     def state_dict(self) -> dict[str, int]:
@@ -234,6 +240,31 @@ class ENorm:
         sides = (side for group in self._balanced for side in (*group.rows, *group.columns))
         return list(dict.fromkeys(side.layer for side in sides))
 
+    def _modules_of_layers(self) -> list[tuple[str, nn.Module, set[str]]]:
+        """Name, module and names of its parameters, of all that are rescaled or measured."""
+        sides = (side for group in self._balanced for side in (*group.rows, *group.columns, *group.measured))
+        ours = {module for side in sides for module, _ in (side.layer.weight, *side.layer.biases)}
+        named = _inner(self.model).named_modules(remove_duplicate=False)
+        return [(name, module, _own_parameters(module)) for name, module in named if module in ours]
+
+    def _check_modules(self) -> None:
+        """Raise ValueError where what was seen of the layers is so no more."""
+        model = _inner(self.model)
+        for name, module, known in self._modules:
+            try:
+                found = model.get_submodule(name)
+                is_there = found is module or _inner(found) is module  # a compiled layer is the same one
+            except AttributeError:
+                is_there = False
+            if not is_there:
+                raise ValueError(f"the layer {name} was replaced after ENorm was made; make ENorm anew")
+            own = _own_parameters(module)
+            if own != known and known <= set(module._parameters):  # else they are computed, which `Layer` says
+                raise ValueError(
+                    f"the layer {name} had {', '.join(sorted(known))} when ENorm was made, and now has "
+                    f"{', '.join(sorted(own)) or 'nothing'}; make ENorm anew"
+                )
+
     def _rescaled(self) -> Iterator[tuple[str, Tensor]]:
         """Names and parameters that a step rescales."""
         for layer in self._layers():
@@ -246,21 +277,18 @@ class ENorm:
         return [parameter.data for _, parameter in self._rescaled()]
 
     def _plain_chain(self) -> list[Layer] | None:
-        """The linear layers, where `equi_normalize_` can balance them, which is faster."""
+        """The linear layers, where `equi_normalize_` can balance them, which is faster, if `_is_fast` holds too."""
         layers = plain_chain(self._balanced)
         if layers is None or self.norms == "simultaneous":
             return None
         if any(len(layer.biases) > 1 for layer in layers):  # one weight used with several; the algorithm takes one each
             return None
-        weights = [layer.parameters()[0] for layer in layers]
-        fits = all(w.dim() == 2 and w.dtype in DTYPES for w in weights)
-        on_one_device = len({w.device for w in weights}) == 1 and weights[0].device.type in ("cpu", "cuda", "meta")
-        return layers if fits and on_one_device else None
+        return layers
 
     @torch.no_grad()
     def _rescale(self) -> list[Scaled]:
         """Rescale weights and biases, by ``.data``, so that `check` may be called between forward and backward."""
-        if self._chain is None:
+        if self._chain is None or not _is_fast(self._chain):
             layers = cycles(self._balanced, self.norm, self.cycles, self.norms == "simultaneous")
             changed = [scaled for scaled in layers.values() if scaled.is_changed]
             for scaled in changed:
@@ -303,6 +331,18 @@ class ENorm:
                     "its norm, so that something in the model takes activations unseen (torch.jit, or code that is not "
                     "PyTorch's), or its output is not finite"
                 )
+
+
+def _is_fast(layers: Sequence[Layer]) -> bool:
+    """Whether `equi_normalize_` takes the weights as they are now: a model may be cast or moved as training goes on."""
+    weights = [layer.parameters()[0] for layer in layers]
+    fits = all(weight.dim() == 2 and weight.dtype in DTYPES for weight in weights)
+    on_one_device = len({weight.device for weight in weights}) == 1
+    return fits and on_one_device and weights[0].device.type in ("cpu", "cuda", "meta")
+
+
+def _own_parameters(module: nn.Module) -> set[str]:
+    return {name for name, parameter in module._parameters.items() if parameter is not None}
 
 
 def _runs(example: object, examples: Sequence[object]) -> list[tuple[tuple, dict]]:
