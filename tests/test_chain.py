@@ -168,6 +168,11 @@ class Mine(nn.Module):
         return functional.softplus(x)
 
 
+class Added(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
 class MyReLU(nn.ReLU):
     """Inherits what it computes."""
 
@@ -188,16 +193,24 @@ WARNED = {
         lambda: Parts(first=nn.Tanh(), body=sequential(nn.ReLU()), last=nn.Softmax(dim=1)),
         [],
     ),
+    "a forward of one's own": (
+        lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), Added(nn.Linear(4, 4), nn.ReLU()), nn.Linear(4, 4)),
+        ["what the forward of Added does is not seen without an example: "],
+    ),
+    "a list, and a forward of one's own": (
+        lambda: Parts(layers=nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])),
+        ["what the forward of Parts does is not seen without an example: "],
+    ),
     "BatchNorm": (lambda: sequential(nn.BatchNorm1d(4), nn.ReLU()), ["BatchNorm1d between the linear layers: "]),
     "someone's module": (lambda: sequential(Mine()), ["Mine between the linear layers: "]),
     "someone's linear layer": (lambda: nn.Sequential(MyLinear(4, 4), nn.ReLU(), nn.Linear(4, 4)), ["MyLinear between"]),
     "an activation that forward may use anywhere": (
         lambda: Parts(a=nn.Linear(4, 4), b=nn.Linear(4, 4), act=nn.Tanh(), pool=nn.MaxPool1d(2)),
-        ["Tanh beside the linear layers: "],
+        ["Tanh beside the linear layers; what the forward of Parts does is not seen without an example: "],
     ),
     "a parameter that forward may use anywhere": (
         lambda: with_own_names(Parts(scale=nn.Parameter(torch.ones(4)))),
-        [r"parameters beside the linear layers (scale of the model): "],
+        ["parameters beside the linear layers (scale of the model); what the forward of Parts does is not seen"],
     ),
 }  # fmt: skip
 

@@ -64,7 +64,8 @@ def doubts(model: nn.Module, layers: dict[str, nn.Linear]) -> list[str]:
 
     - BatchNorm, with which the paper uses ENorm nevertheless
     - modules and linear layers of classes that are not PyTorch's: what they do is not known
-    - where `forward` may use modules in another order than they are in: activations beside the layers, parameters
+    - modules around the layers with a `forward` of their own, which may use modules in another order than they are in,
+      and do anything between them; activations and parameters that it may use
     """
     between = _between(model, layers)
     names = {type(module).__name__ for _, module in between if not _is_homogeneous(module)}
@@ -81,6 +82,13 @@ def doubts(model: nn.Module, layers: dict[str, nn.Linear]) -> list[str]:
         parameters = [parameter for parameter, _ in module.named_parameters(recurse=False)]
         if _has_children(module) and parameters:
             found.append(f"parameters beside the linear layers ({', '.join(parameters)} of {name or 'the model'})")
+    listing = {nn.Sequential.forward, nn.ModuleList.forward, nn.ModuleDict.forward}  # the latter two have none
+    own = {
+        type(module).__name__
+        for module in around.modules()
+        if _has_children(module) and type(module).forward not in listing
+    } or {type(model).__name__}
+    found.append(f"what the forward of {', '.join(sorted(own))} does is not seen without an example")
     return found
 
 
