@@ -4,6 +4,7 @@ import copy
 import doctest
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -180,6 +181,17 @@ def test_c_may_be_set_anew_as_training_goes_on(without):
         for one, other in zip(model.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(one, other)
     assert "c = 1.5" in str(enorm)
+
+
+@pytest.mark.parametrize("without", [True, False], ids=["no example", "example"])
+@pytest.mark.parametrize(
+    "c", [torch.tensor(1.25), np.array(1.25), np.float32(1.25), torch.tensor([1.25, 1.25]), [torch.tensor(1.25)] * 2]
+)
+def test_c_may_be_a_number_of_numpy_or_pytorch(c, without):
+    (one, example), (other, _) = make("mlp"), make("mlp")
+    ENorm(one, c=c, example=None if without else example).step()
+    ENorm(other, c=1.25, example=None if without else example).step()
+    assert same(bits(one), bits(other))
 
 
 def test_a_c_that_is_out_of_range_leaves_the_one_that_was():
@@ -403,6 +415,24 @@ class Unseen(nn.Module):
         return self.b(x) + self.exp(x).sum()
 
 
+class Counting(nn.Module):
+    """Keeps a state in an attribute, which ENorm does not put back."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.calls = model, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.model(x) * 1.8**self.calls
+
+
+def spoilt(model, layer):
+    model = copy.deepcopy(model)
+    model[layer].weight.data[2, 1] = torch.nan
+    return model
+
+
 REFUSED = {
     "nothing to balance": (lambda m, x: ENorm(m[0], example=x), "no hidden activation of this model can be"),
     "nothing that may be": (
@@ -421,6 +451,18 @@ REFUSED = {
     "c of too many": (lambda m, x: ENorm(m, c=[1, 1, 1], example=x), "c has 3 values; needed is one for each of 2"),
     "c of other names": (lambda m, x: ENorm(m, c={"1": 1}, example=x), "c has values for 1; needed is one for each"),
     "c below 0 at depth": (lambda m, x: ENorm(m, c=lambda k: 1.0 - k, example=x), "c is 0.0; allowed"),
+    "c of no number": (lambda m, x: ENorm(m, c="1.2", example=x), "c is '1.2'; allowed are finite numbers above 0"),
+    "c of no numbers": (lambda m, x: ENorm(m, c=[1, None], example=x), "c is None; allowed are finite numbers above 0"),
+    "a norm of no number": (lambda m, x: ENorm(m, norm="2", example=x), "norm is '2'; allowed are finite numbers"),
+    "NaN in a weight": (lambda m, x: ENorm(spoilt(m, 3), example=x), "the weight of 3 holds NaN or infinity"),
+    "NaN in what it makes": (
+        lambda m, x: ENorm(m, example=x * torch.nan),
+        "the model's output on the example holds NaN or infinity",
+    ),
+    "another output each time": (
+        lambda m, x: ENorm(Counting(m), example=x),
+        "two runs of the model on the example differ by 0.8 of the output's norm with the same weights and generators",
+    ),
     "every": (lambda m, x: ENorm(m, every=0, example=x), "every is 0; allowed are whole numbers from 1"),
     "batch_norm": (lambda m, x: ENorm(m, batch_norm="gamma", example=x), "batch_norm is 'gamma'; allowed are None"),
     "batch_norm unseen": (lambda m, x: ENorm(m, batch_norm="row"), "batch_norm = 'row' needs an example"),
@@ -458,6 +500,11 @@ def test_what_cannot_be_done_is_refused_in_one_sentence_and_the_model_is_as_it_w
         attempt(model, example)
     assert "\n" not in str(refused.value)
     assert same(bits(model), old)
+
+
+def test_a_model_that_is_none_is_refused():
+    with pytest.raises(TypeError, match=r"^model is of type list; allowed is a torch\.nn\.Module"):
+        ENorm([nn.Linear(3, 3)])
 
 
 def test_a_run_in_training_mode_that_fails_is_told():

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -295,9 +296,9 @@ def test_other_dtypes_are_refused(dtype):
 
 
 @pytest.mark.parametrize("name", ["c", "norm"])
-@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, None, [1.0], pytest.param(10**400, id="too large")])
 def test_c_and_norm_must_be_finite_and_positive(name, value):
-    with pytest.raises(ValueError, match=f"^{name} is {value}"):
+    with pytest.raises(ValueError, match=f"^{name} is {re.escape(str(value))}; allowed are finite"):
         equi_normalize_([torch.ones(4, 3), torch.ones(2, 4)], **{name: value})
 
 
@@ -314,6 +315,17 @@ def test_biases_that_do_not_fit_are_refused_and_nothing_is_changed(biases):
     with pytest.raises(ValueError, match="bias"):
         equi_normalize_(net.weights, biases)
     assert_same_bits(net.weights, old.weights)
+
+
+@pytest.mark.parametrize("part", ["weights", "biases"])
+def test_the_same_tensor_twice_is_refused_and_nothing_is_changed(part):
+    net = network((4, 4, 4, 4))
+    tensors = getattr(net, part)
+    tensors[2] = tensors[0]
+    old = net.copy()
+    with pytest.raises(ValueError, match=rf"^{part}\[0\] and {part}\[2\] are the same tensor; each layer needs"):
+        equi_normalize_(net.weights, net.biases)
+    assert_same_bits([*net.weights, *net.biases], [*old.weights, *old.biases])
 
 
 @pytest.mark.parametrize("part", ["weights", "biases"])

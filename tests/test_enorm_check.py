@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from equinorm.enorm import ENorm
 
+pytestmark = pytest.mark.filterwarnings("ignore:what the forward of .* is not seen")
+
 ROUNDING = 1e-5
 
 

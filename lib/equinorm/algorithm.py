@@ -50,13 +50,15 @@ def equi_normalize_(
 
     Returns, for each hidden layer, the factors ``[..., out]`` (float64) its rows were multiplied by in all.
 
-    Raises ValueError where neighbouring layers do not fit, weights and biases are on several devices, or an argument is
-    out of range; TypeError for other dtypes. Nothing is changed then.
+    Raises ValueError where neighbouring layers do not fit, weights and biases are on several devices, a tensor is there
+    twice, or an argument is out of range; TypeError for other dtypes. Nothing is changed then.
     """
     weights = list(weights)  # to index an nn.ParameterList is slow
     biases = checked_biases(weights, biases)
     _check_one_device(weights, biases)
+    _check_distinct(weights, biases)
     check_numbers(c, norm, cycles)
+    c = float(c)
     totals = _cycle(weights, biases, c, norm)
     for _ in range(cycles - 1):
         for total, scale in zip(totals, _cycle(weights, biases, c, norm), strict=True):
@@ -190,14 +192,30 @@ def _check_one_device(weights: Sequence[Tensor], biases: Sequence[Tensor | None]
                 )
 
 
+def _check_distinct(weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
+    """A tensor that is there twice would be rescaled for one of its places and for the other."""
+    first: dict[int, str] = {}
+    for kind, tensors in (("weights", weights), ("biases", biases)):
+        for k, tensor in enumerate(tensors):
+            if tensor is not None and first.setdefault(id(tensor), f"{kind}[{k}]") != f"{kind}[{k}]":
+                raise ValueError(f"{first[id(tensor)]} and {kind}[{k}] are the same tensor; each layer needs its own")
+
+
 def check_c(c: float) -> None:
-    if not (math.isfinite(c) and c > 0):
+    if not _is_finite_above_0(c):
         raise ValueError(f"c is {c!r}; allowed are finite numbers above 0")
 
 
 def check_numbers(c: float, norm: float, cycles: int) -> None:
     check_c(c)
-    if not (math.isfinite(norm) and norm > 0):
+    if not _is_finite_above_0(norm):
         raise ValueError(f"norm is {norm!r}; allowed are finite numbers above 0")
     if isinstance(cycles, bool) or not isinstance(cycles, int) or cycles < 1:
         raise ValueError(f"cycles is {cycles!r}; allowed are whole numbers from 1")
+
+
+def _is_finite_above_0(number: float) -> bool:
+    try:
+        return math.isfinite(number) and bool(number > 0)
+    except (TypeError, ValueError, OverflowError):  # not a number, several, or too large a whole one
+        return False

@@ -1,5 +1,6 @@
 """ENorm in any training loop: which layers of a model are balanced, and what goes along with their weights."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +34,8 @@ class ENorm:
     Arguments:
 
     - model: what is between its layers decides which are balanced; see `example`.
-    - c: how much larger R, the norm of what takes a channel, shall be than L, the norm of what makes it. A number; one
+    - c: ENorm moves R / L to c, where L is the norm of the weights that make a channel, R of those that take it. A
+      number, which may be one of PyTorch or NumPy; one
       number for each balanced line of the table, in a list or by the name of its first maker; or a function of the
       line's number 1, 2, ...
     - norm, cycles: see :func:`equi_normalize_`.
@@ -64,7 +66,7 @@ class ENorm:
     Raises ValueError, with the model untouched, for a model that fails on the example, one of which nothing can be
     balanced, arguments out of range, an optimizer of another kind or over other parameters; without an example also in
     the cases of :func:`chain.linear_chain`, and TypeError for weights that are not float64, float32, bfloat16 or
-    float16. A model that does things that cannot be seen is found by the test, too.
+    float16, or a model that is no ``nn.Module``. A model that does things that cannot be seen is found by the test, too.
     """
 
     def __init__(
@@ -178,6 +180,8 @@ class ENorm:
         self._calls = state["calls"]
 
     def _check_arguments(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model is of type {type(self.model).__name__}; allowed is a torch.nn.Module")
         check_numbers(1.0, self.norm, self.cycles)
         if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"every is {self.every!r}; allowed are whole numbers from 1")
@@ -218,6 +222,8 @@ class ENorm:
     def _asymmetries(self, c: Asymmetry) -> list[float]:
         """c of each balanced group."""
         count = len(self._balanced)
+        if hasattr(c, "tolist"):  # of NumPy or PyTorch
+            c = c.tolist()
         if callable(c):
             numbers = [c(k) for k in range(1, count + 1)]
         elif isinstance(c, Mapping):
@@ -225,7 +231,7 @@ class ENorm:
             if set(c) != set(makers):
                 raise ValueError(f"c has values for {', '.join(c)}; needed is one for each of {', '.join(makers)}")
             numbers = [c[maker] for maker in makers]
-        elif isinstance(c, Sequence):
+        elif isinstance(c, Sequence) and not isinstance(c, str):
             if len(c) != count:
                 raise ValueError(f"c has {len(c)} values; needed is one for each of {count} balanced activations")
             numbers = list(c)
@@ -233,7 +239,7 @@ class ENorm:
             numbers = [c] * count
         for number in numbers:
             check_c(number)
-        return numbers
+        return [float(number) for number in numbers]
 
     def _layers(self) -> list[Layer]:
         """Those that are rescaled, in order."""
@@ -309,7 +315,7 @@ class ENorm:
     def _test(self, runs: Sequence[tuple[tuple, dict]]) -> None:
         """Rescale all that is to be balanced at random, and raise ValueError where that changes the model's output."""
         values, generator = self._values(), torch.Generator().manual_seed(0)
-        if any(value.is_meta for value in values):
+        if not runs or any(value.is_meta for value in values):
             return
 
         @torch.no_grad()
@@ -322,15 +328,32 @@ class ENorm:
             for scaled in layers.values():
                 scaled.write()
 
+        for name, parameter in self._rescaled():
+            if not parameter.isfinite().all():
+                raise ValueError(f"{name} holds NaN or infinity, so that it cannot be balanced")
         allowed = _SIXTEEN_BITS if any(value.dtype.itemsize == 2 for value in values) else _EXACT
         for run in runs:
             change = relative_change(self.model, rescale, values, *run)
             if not change <= allowed:
-                raise ValueError(
-                    f"rescaling the layers that were seen changes the model's output on the example by {change:.1g} of "
-                    "its norm, so that something in the model takes activations unseen (torch.jit, or code that is not "
-                    "PyTorch's), or its output is not finite"
-                )
+                alone = relative_change(self.model, lambda: None, values, *run)
+                raise ValueError(_said_of_change(change, alone, allowed))
+
+
+def _said_of_change(change: float, alone: float, allowed: float) -> str:
+    """Why the output on the example changes by so much as layers are rescaled, and by `alone` between two mere runs."""
+    if not math.isfinite(alone):
+        return "the model's output on the example holds NaN or infinity, so that it shows no change"
+    if alone > allowed:
+        return (
+            f"two runs of the model on the example differ by {alone:.1g} of the output's norm with the same weights "
+            "and generators (random numbers that are not PyTorch's, or a state that is in no buffer), so that it "
+            "does not show whether rescaling changes the function"
+        )
+    what = f"by {change:.1g} of its norm" if math.isfinite(change) else "to NaN or infinity"
+    return (
+        f"rescaling the layers that were seen changes the model's output on the example {what}, so that something in "
+        "the model takes activations unseen (torch.jit, or code that is not PyTorch's)"
+    )
 
 
 def _is_fast(layers: Sequence[Layer]) -> bool:
