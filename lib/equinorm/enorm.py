@@ -35,9 +35,8 @@ class ENorm:
 
     - model: what is between its layers decides which are balanced; see `example`.
     - c: ENorm moves R / L to c, where L is the norm of the weights that make a channel, R of those that take it. A
-      number, which may be one of PyTorch or NumPy; one
-      number for each balanced line of the table, in a list or by the name of its first maker; or a function of the
-      line's number 1, 2, ...
+      number; one number for each balanced line of the table, in a list or by the name of its first maker; or a function
+      of the line's number 1, 2, ... Numbers may be NumPy's or PyTorch's.
     - norm, cycles: see :func:`equi_normalize_`.
     - optimizer: its means of gradients are rescaled along with the weights; for the kinds, see `optimizers`.
     - example: what the model is called with, a tensor, a tuple of arguments or a dict of them by name. The model is run
@@ -66,7 +65,7 @@ class ENorm:
     Raises ValueError, with the model untouched, for a model that fails on the example, one of which nothing can be
     balanced, arguments out of range, an optimizer of another kind or over other parameters; without an example also in
     the cases of :func:`chain.linear_chain`, and TypeError for weights that are not float64, float32, bfloat16 or
-    float16, or a model that is no ``nn.Module``. A model that does things that cannot be seen is found by the test, too.
+    float16, or a model that is no ``nn.Module``. A model that does things that cannot be seen is found by the test.
     """
 
     def __init__(
