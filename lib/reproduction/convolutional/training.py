@@ -71,7 +71,7 @@ def train(
     numerics.set_up("float32", device)
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True
     # Newer versions of PyTorch can round on a CPU, too; and on a GPU what `allow_tf32` leaves there, "none", follows a
-    # setting for all of PyTorch, which may be TF32. Both kinds: where they differ, `allow_tf32` can no more be read.
+    # setting for all of PyTorch, which may be TF32. Both kinds: where they differ, `allow_tf32` cannot be read.
     for backend in (torch.backends.mkldnn, torch.backends.cudnn):
         for kind in ("conv", "rnn"):
             if hasattr(backend, kind):
