@@ -504,6 +504,19 @@ def test_all_biases_that_a_weight_is_used_with_are_rescaled():
     assert changed(model, example, enorm.step) < 1e-5
 
 
+def test_a_parameter_that_is_replaced_as_the_model_runs_stays():
+    model = sequential()
+
+    def replace(layer, *_):
+        if layer.training:
+            layer.weight = nn.Parameter(layer.weight.data.clone())
+
+    model[4].register_forward_hook(replace)
+    enorm = ENorm(model, example=torch.randn(5, 4))
+    assert line(enorm, "2").reason == "the weight of 4 is replaced as the model runs"
+    assert line(enorm, "0").reason is None and enorm.check(torch.randn(5, 4)) < 1e-5
+
+
 def test_a_weight_that_two_kinds_of_layers_use_stays():
     layers = [nn.Conv1d(4, 4, 1) for _ in range(4)] + [nn.ConvTranspose1d(4, 4, 1), nn.Conv1d(4, 4, 1)]
     layers[4].weight = layers[3].weight

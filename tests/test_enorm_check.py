@@ -127,6 +127,25 @@ def test_it_leaves_model_optimizer_modes_and_random_numbers_as_they_are():
     assert torch.equal(x, given)
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_numbers_that_are_infinite_before_and_after_are_no_change(factor):
+    """Those of classes that are masked, say."""
+
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+
+        def forward(self, x):
+            y = self.body(x) * (1 if self.calls == 0 else factor)
+            self.calls += 1
+            return y.masked_fill(torch.tensor([False, True, False]), -torch.inf)
+
+    model = Masked()
+    model.calls = 0
+    assert ENorm(model).check(torch.randn(5, 4)) == pytest.approx(factor - 1, abs=1e-5)
+
+
 def test_it_leaves_the_model_as_it_is_where_forward_fails():
     def fail_the_second_time(model, x):
         model.calls = getattr(model, "calls", 0) + 1

@@ -34,8 +34,8 @@ def relative_change(
     before, after = outputs
     if not len(before):
         raise ValueError("the model's output holds no floating-point numbers, so that no change of it can be measured")
-    difference = torch.linalg.vector_norm(after - before)
-    return float(difference / torch.linalg.vector_norm(before)) if difference else 0.0
+    difference = torch.linalg.vector_norm(torch.where(after == before, 0, after - before))  # -inf stays, where masked
+    return float(difference / torch.linalg.vector_norm(before[before.abs() != torch.inf])) if difference else 0.0
 
 
 def _numbers(output: object) -> Tensor:

@@ -161,9 +161,11 @@ class Recorder(TorchFunctionMode):
         overlapping = overlaps(self.model)
         for use in self.uses.values():
             for place in (use.layer.weight, *use.layer.biases):
-                parameter = place[0]._parameters[place[1]]
-                name = self._names[id(parameter)]
-                if name in self._other_uses:
+                parameter = place[0]._parameters.get(place[1])
+                name = self._names.get(id(parameter))
+                if name is None:
+                    self._fix(use, f"the {place[1]} of {use.layer.name} is replaced as the model runs")
+                elif name in self._other_uses:
                     self._fix(use, f"{name} is used by {self._other_uses[name]} too")
                 elif name in overlapping:
                     self._fix(use, f"{name} shares its memory with {overlapping[name]}")
