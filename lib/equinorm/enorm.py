@@ -1,6 +1,5 @@
 """ENorm in any training loop: which layers of a model are balanced, and what goes along with their weights."""
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from torch.autograd.graph import increment_version
 
 from equinorm import chain, table
 from equinorm.algorithm import DTYPES, check_c, check_numbers, checked_biases, equi_normalize_
-from equinorm.function_change import relative_change
+from equinorm.function_change import relative_change, said_of_change
 from equinorm.graph import BatchNormRescaling, record
 from equinorm.groups import Group, chain_groups, cycles, plain_chain, recorded_groups
 from equinorm.layers import Layer, Scaled
@@ -335,24 +334,7 @@ class ENorm:
             change = relative_change(self.model, rescale, values, *run)
             if not change <= allowed:
                 alone = relative_change(self.model, lambda: None, values, *run)
-                raise ValueError(_said_of_change(change, alone, allowed))
-
-
-def _said_of_change(change: float, alone: float, allowed: float) -> str:
-    """Why the output on the example changes by so much as layers are rescaled, and by `alone` between two mere runs."""
-    if not math.isfinite(alone):
-        return "the model's output on the example holds NaN or infinity, so that it shows no change"
-    if alone > allowed:
-        return (
-            f"two runs of the model on the example differ by {alone:.1g} of the output's norm with the same weights "
-            "and generators (random numbers that are not PyTorch's, or a state that is in no buffer), so that it "
-            "does not show whether rescaling changes the function"
-        )
-    what = f"by {change:.1g} of its norm" if math.isfinite(change) else "to NaN or infinity"
-    return (
-        f"rescaling the layers that were seen changes the model's output on the example {what}, so that something in "
-        "the model takes activations unseen (torch.jit, or code that is not PyTorch's)"
-    )
+                raise ValueError(said_of_change(change, alone, allowed))
 
 
 def _is_fast(layers: Sequence[Layer]) -> bool:

@@ -1,5 +1,6 @@
 """By how much something changes what a model computes, with the model left as it was."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -36,6 +37,23 @@ def relative_change(
         raise ValueError("the model's output holds no floating-point numbers, so that no change of it can be measured")
     difference = torch.linalg.vector_norm(torch.where(after == before, 0, after - before))  # -inf stays, where masked
     return float(difference / torch.linalg.vector_norm(before[before.abs() != torch.inf])) if difference else 0.0
+
+
+def said_of_change(change: float, alone: float, allowed: float) -> str:
+    """Why the output on the example changes by so much as layers are rescaled, and by `alone` between two mere runs."""
+    if not math.isfinite(alone):
+        return "the model's output on the example holds NaN or infinity, so that it shows no change"
+    if alone > allowed:
+        return (
+            f"two runs of the model on the example differ by {alone:.1g} of the output's norm with the same weights "
+            "and generators (random numbers that are not PyTorch's, or a state that is in no buffer), so that it "
+            "does not show whether rescaling changes the function"
+        )
+    what = f"by {change:.1g} of its norm" if math.isfinite(change) else "to NaN or infinity"
+    return (
+        f"rescaling the layers that were seen changes the model's output on the example {what}, so that something in "
+        "the model takes activations unseen (torch.jit, or code that is not PyTorch's)"
+    )
 
 
 def _numbers(output: object) -> Tensor:
