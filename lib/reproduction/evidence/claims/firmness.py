@@ -110,9 +110,10 @@ def _places(claim: Claim, evidence: Evidence) -> set[tuple[str, int]]:
 
 def _again(claim: Claim, evidence: Evidence, verdict: Verdict) -> float:
     """How often the verdict is the same with new means of all cells, drawn where new seeds may put them."""
+    if claim.rests_on not in ("means", "means of all runs"):
+        return float("nan")
     found = evidence.cells if claim.rests_on == "means" else evidence.cells_of_all_runs
-    known = all(cell.freedom for own in found.values() for cell in own.values())
-    if not claim.rests_on.startswith("means") or not known:
+    if not all(cell.freedom for own in found.values() for cell in own.values()):
         return float("nan")
     cells = [(name, p) for name in claim.variants for p in found.get(name, ())]
     points = stats.norm.ppf(draws.uniform(DRAWS, len(cells))).tolist()

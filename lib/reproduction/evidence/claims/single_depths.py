@@ -26,10 +26,15 @@ class _Line:
     fit: float  # the p-value of means as far from the line as those at p < 19; NaN where seeds' spread is not known
 
     @property
+    def fits(self) -> bool:
+        """Whether nothing is against a straight line at p < 19."""
+        return not self.fit <= 1 - SURE
+
+    @property
     def verdict(self) -> Verdict:
         """Of the claim that it is low there: on the line or above it is evidence against that. A line that does not fit
         the smaller depths says nothing of p = 19."""
-        if self.fit <= 1 - SURE:
+        if not self.fits:
             return "inconclusive"
         if self.at_19 < self.predicted - self.half:
             return "reproduced"
@@ -78,7 +83,7 @@ def low_at_19(evidence: Evidence) -> Finding:
         f"{100 * line.at_19:.2f} % at p = 19 ({_in_words(own)}); a line through p < 19 predicts "
         f"{100 * line.predicted:.2f} ± {100 * line.half:.2f} % (95 % prediction interval; p-value {line.p_value:.3f}). "
     )
-    if line.fit <= 1 - SURE:
+    if not line.fits:
         text += f"But accuracy does not follow a line there (lack of fit: p = {line.fit:.1g}). "
     text += f"{_losses(own, smaller)}{_by_the_authors(evidence)}"
     return Finding(line.verdict, text)
@@ -125,7 +130,7 @@ def better_with_other_seeds_at_19(evidence: Evidence) -> Finding:
         f"{100 * others.mean():.2f} %; that many runs would bring the mean to within what the smaller depths predict "
         f"has probability {reaches:.2f}"
     )
-    if line.fit <= 1 - SURE:
+    if not line.fits:
         return Finding("inconclusive", f"{text}, but accuracy does not follow their line")
     return Finding(by_probability(reaches) if reaches == reaches else "inconclusive", text)
 
