@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from reproduction.evidence import stratified
-from reproduction.evidence.statistics import pooled_deviation
-from reproduction.evidence.stratified import NOTHING, Cell, Estimate
+from reproduction.evidence.stratified import NOTHING, Estimate
 
 
 def accuracy(
@@ -32,16 +31,13 @@ def mean(differences: pd.Series) -> Estimate:
 def means(columns: Mapping[str, pd.Series]) -> dict[str, Estimate]:
     """The `mean` of each, with one error for all: pairs of a stratum are taken to be equally far apart in each, which
     few pairs of one alone cannot tell. NOTHING where one has no pair."""
-    groups = {name: own.dropna().groupby(_strata(own.dropna())) for name, own in columns.items()}
-    sizes = [n for own in groups.values() for n in own.size()]
-    noise = pooled_deviation(sizes, [s for own in groups.values() for s in own.std(ddof=1)])
-
-    def over_strata(own: pd.api.typing.SeriesGroupBy) -> Estimate:
-        parts = zip(own.mean(), own.size(), strict=True)
-        cells = [Cell(float(mean), int(n), noise.deviation, noise.freedom, "all") for mean, n in parts]
-        return stratified.contrast((1 / len(cells), cell) for cell in cells) if cells else NOTHING
-
-    return {name: over_strata(own) for name, own in groups.items()}
+    strata = [(k, stratum) for k, own in enumerate(columns.values()) for stratum in _strata(own)]
+    cells = stratified.cells(pd.concat(columns.values(), ignore_index=True), pd.Series(strata, dtype=object))
+    found = {}
+    for k, name in enumerate(columns):
+        own = [cell for (column, _), cell in cells.items() if column == k]
+        found[name] = stratified.contrast((1 / len(own), cell) for cell in own) if own else NOTHING
+    return found
 
 
 def contrast(values: pd.Series, weights: dict[float, float]) -> Estimate:
