@@ -323,6 +323,12 @@ def test_result_describes_itself(grid):
     assert said.startswith("enorm, p = 0, 2 run(s) of 2 epochs: digits (scikit-learn), not CIFAR-10; float32 on ")
 
 
+@pytest.mark.parametrize(("column", "scale"), [("train_loss", "log"), ("test_accuracy", "linear")])
+def test_losses_are_on_a_logarithmic_scale_in_every_panel(grid, column, scale):
+    figure = report.curves_figure(grid, column, biases=False)
+    assert {axis.get_yscale() for axis in figure.axes} == {scale}
+
+
 def test_curves_have_a_line_for_each_seed_and_a_mark_where_one_diverged(grid):
     figure = figures.training_curves(grid.results["enorm", 0].frame)
     texts = [text.get_text() for text in figure.axes[0].texts]

@@ -68,7 +68,11 @@ def accuracy_figure(grid: Grid, frames: dict[str, pd.DataFrame], *, biases: bool
 def curves_figure(grid: Grid, column: str, *, biases: bool) -> Figure | None:
     """Training curves: "train_loss" or "test_accuracy" over epochs; None where there are none."""
     label = {"train_loss": "training loss", "test_accuracy": "test accuracy"}[column]
-    return figures.curves_over_epochs(tables.epochs(grid), column, label, variants(grid.profile, biases=biases))
+    figure = figures.curves_over_epochs(tables.epochs(grid), column, label, variants(grid.profile, biases=biases))
+    if figure and column == "train_loss":
+        # Losses fall from about 2, or 25 in a bad first epoch, to less than 0.01: one scale shows both.
+        figure.axes[0].set_yscale("log")
+    return figure
 
 
 def all_figures(grid: Grid, frames: dict[str, pd.DataFrame]) -> dict[str, Figure]:
