@@ -9,6 +9,7 @@ import shutil
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from PIL import Image
 
 from reproduction.evidence import figures, html, protocols, published, report, results, tables
 from reproduction.evidence.report.text import _single_runs
@@ -95,6 +96,9 @@ def test_a_grid_of_one_variant_makes_a_report_of_one_variant(name, title, figure
     suffix = "_biases" if figure == 3 else ""
     assert drawn == {f"figure_{figure}", f"curves_train_loss{suffix}", f"curves_test_accuracy{suffix}"}
     assert all(f"figures/{name}.svg" in text for name in drawn)
+    for name in drawn:
+        with Image.open(tmp_path / "figures" / f"{name}.png") as picture:
+            assert picture.mode == "P"  # 256 colours, a third of the bytes
 
 
 def test_a_variant_that_only_the_registry_has_is_in_no_report(grid, monkeypatch):

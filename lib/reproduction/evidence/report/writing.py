@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from reproduction import up_to_date
+from reproduction import pictures, up_to_date
 from reproduction.checkout import REPOSITORY
 from reproduction.evidence import answers, figures, further_runs, html, protocols, published
 from reproduction.evidence.report.contents import all_figures, all_tables, follows_protocol
@@ -28,7 +29,7 @@ def write(grid: Grid, outputs: Path) -> pd.DataFrame:
     frames = all_tables(grid)
     written = [_write_table(frame, outputs / "tables" / f"{name}.csv") for name, frame in frames.items()]
     for name, figure in all_figures(grid, frames).items():
-        written += figures.write(figure, outputs / "figures" / name)
+        written += _write_figure(figure, outputs / "figures" / name)
     root = f"{os.path.relpath(REPOSITORY, outputs)}/"
     inside = outputs.resolve().is_relative_to(REPOSITORY)
     folder = os.path.relpath(outputs.resolve(), REPOSITORY) if inside else str(outputs.resolve())
@@ -88,6 +89,15 @@ def summary_is_current(grid: Grid, outputs: Path) -> bool:
         return (outputs / "tables" / "inputs.sha256").read_text(encoding="utf-8").strip() == inputs_digest(grid)
     except OSError:
         return False
+
+
+def _write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """As .svg and as a small .png: a grid's summary is committed again and again while the grid runs."""
+    svg, png = figures.write(figure, stem)
+    small = pictures.smaller(png.read_bytes())
+    with atomically(png) as temporary:
+        temporary.write_bytes(small)
+    return [svg, png]
 
 
 def _write_table(frame: pd.DataFrame, path: Path) -> Path:
