@@ -92,7 +92,7 @@ def rates():
     tried = short[short["variant"] == "batch_norm"]
     assert (tried.loc[tried.groupby("p")["validation"].idxmax(), "rate"] == tried["rate"].max()).all()
     return (
-        "At p = 9 the lead over BN seems to be one of learning rates: validation picks 0.2 for BN where the 2019 "
+        "At p = 9 ENorm's lead over BN seems to be one of learning rates: validation picks 0.2 for BN where the 2019 "
         f"report has 0.1, and then its validation accuracy is {with_own:.1f} points above ENorm's instead of "
         f"{-with_table_1:.1f} below (single runs). With rates that validation picks, for 10 epochs, ENorm leads by "
         f"{lead[19]:.1f} such "
@@ -160,8 +160,8 @@ def protocols_apart():
         "Accuracy here is above the paper's because of the protocol: by that of its authors' published code the "
         f"four methods are {here} points from it, by the 2019 report's {there} (intervals over methods; one seed, five "
         f"depths). Path-SGD, which the 2019 report left out, is {beyond['path_sgd']:.1f} above the paper by the "
-        f"authors' protocol at the {every.loc['path_sgd', 'depths']} depths where it trained; at p = {stuck['p']} its "
-        "one run stayed at chance."
+        f"authors' protocol, with rates picked here, at the {every.loc['path_sgd', 'depths']} depths where it trained; "
+        f"at p = {stuck['p']} its one run stayed at chance."
     )
 
 
