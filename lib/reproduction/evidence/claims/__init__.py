@@ -82,7 +82,7 @@ def _judge(claim: Claim, evidence: Evidence) -> Finding:
     if not missing:
         return claim.predicate(evidence)
     if len(missing) == cells:
-        return Finding("inconclusive", "no cell has been run yet")
+        return Finding("inconclusive", "none of its cells has been run yet")
     if claim.rests_on in ("ends", "means of all runs"):  # it says nothing without those of its depths
         return Finding("inconclusive", lacking)
     so_far = claim.predicate(evidence)

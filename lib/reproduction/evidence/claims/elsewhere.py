@@ -125,7 +125,7 @@ def batch_norm_takes_a_fifth_of_the_time(evidence: Evidence) -> Finding:
     """By the seconds of whole runs, whose noise is that of a shared machine: never a verdict."""
     seconds = evidence.cost.pivot_table(index="p", columns="variant", values="seconds_per_run")
     if not {"baseline", "batch_norm", "enorm"} <= set(seconds):
-        return Finding("not tested", "no times of the baseline, BN and ENorm yet")
+        return Finding("not tested", "not all of the baseline, BN and ENorm have times yet")
     shares = {name: 1 - seconds["baseline"] / seconds[name] for name in ("batch_norm", "enorm")}
     low, mid, high = np.nanquantile(shares["batch_norm"], [0, 0.5, 1])
     text = (

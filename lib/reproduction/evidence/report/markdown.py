@@ -57,14 +57,20 @@ def cost(frame: pd.DataFrame) -> str:
 
 def claims(judged: pd.DataFrame) -> str:
     """A row for each claim: the difference that it rests on, what was published of it, its verdict and how firm that
-    is; `judged` as `claims.judge` gives it."""
+    is, or that it waits for cells; `judged` as `claims.judge` gives it."""
     rows = [
         {"": row["name"], "claim": row["claim"]}
-        | {"verdict": f"**{row['verdict']}**" + {True: ", firm", False: ", not firm"}.get(row["firm"], "")}
+        | {"verdict": f"**{row['verdict']}**" + _how_firm(row)}
         | {"here": _difference(row), ", ".join(SOURCES.values()): _published(row)}
         for row in judged.to_dict("records")
     ]
     return _markdown(pd.DataFrame(rows))
+
+
+def _how_firm(row: dict) -> str:
+    if row["verdict"] == "inconclusive" and row["missing"]:
+        return ", waits"
+    return {True: ", firm", False: ", not firm"}.get(row["firm"], "")
 
 
 def _difference(row: dict) -> str:

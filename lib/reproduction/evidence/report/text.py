@@ -105,6 +105,8 @@ def _about_the_protocol(grid: Grid) -> dict[str, object]:
         "precisions": _precisions(profile),
         "other_parts": _other_parts(profile),
         "follows_protocol": follows_protocol(grid),
+        "as_in_2019": set(profile.repeats) <= set(IN_2019) and not profile.parameters,
+        "more_methods": not set(profile.repeats) <= set(IN_2019),
         "code_of_2019": published.CODE_OF_2019,
         "shared_draws": profile.parameters.get("draws") != "independent",
         "repeats": _repeats(profile),
